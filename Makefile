@@ -1,0 +1,78 @@
+# dice - see README.md. `make demo`, `make check`, `make check-long`, `make lint`, `make bench`, `make install`, `make clean`.
+#   CC=gcc|clang            compiler
+#   SAN=address,undefined   sanitizers (own build directory); SAN=thread uses clang, libomp and its Archer tool
+#   BUILD=DIR               build directory
+#   DEBUG=1                 -O0 -g
+
+SAN   ?=
+CC    := $(if $(filter default,$(origin CC)),$(if $(findstring thread,$(SAN)),clang,gcc),$(CC))
+empty :=
+comma := ,
+BUILD ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(filter-out gcc cc,$(CC)),-$(notdir $(CC)))
+PREFIX ?= /usr/local
+
+PACKAGES := jansson libcyaml libpcre2-8 libutf8proc sqlite3 libxxhash zlib
+WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Werror
+OPTIMISE := $(if $(DEBUG),-O0,-O2) -g
+SANITISE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined))
+# Contraction of a*b+c into one rounding is left to explicit code, so that gcc, clang and every ISA agree on plain C.
+CFLAGS   ?=
+override CFLAGS := -std=c17 -D_GNU_SOURCE -Isrc -fopenmp -ffp-contract=off $(OPTIMISE) $(WARNINGS) $(SANITISE) \
+                   $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null) $(CFLAGS)
+override LDFLAGS := -fopenmp $(SANITISE) $(LDFLAGS)
+LIBS     := -ldnnl $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lm
+
+SOURCES := $(sort $(wildcard src/*/*.c src/*/*/*.c))
+LIBRARY := $(filter-out src/cli/%,$(SOURCES))
+CLI     := $(filter src/cli/%,$(SOURCES))
+UNIT    := $(sort $(wildcard tests/unit/test_*.c))
+object   = $(patsubst %.c,$(BUILD)/%.o,$(1))
+
+TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
+BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/bench_*.c)))
+
+.PHONY: all
+all: $(BUILD)/dice compile_commands.json
+
+# Only these folders are compiled for a special CPU; the program picks among them at run time.
+$(BUILD)/src/kernels/avx2/%.o:   override CFLAGS += -mavx2 -mfma -mf16c
+$(BUILD)/src/kernels/avx512/%.o: override CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -MMD -MP -c $< -o $@
+
+$(BUILD)/libdice.a: $(call object,$(LIBRARY))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/dice: $(call object,$(CLI)) $(BUILD)/libdice.a
+	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libdice.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
+
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libdice.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+
+.SECONDARY:
+
+compile_commands.json: Makefile $(SOURCES) $(UNIT)
+	@python3 tools/compile_commands.py '$(CC)' '$(CFLAGS)' $(SOURCES) $(UNIT) > $@ || rm -f $@
+
+.PHONY: tests unit
+tests: $(TESTS) $(BUILD)/dice
+# Quick loop for developers: unit tests only, no package installation.
+unit: tests
+	tests/run $(BUILD) $(TESTS)
+
+.PHONY: clean
+clean:
+	rm -rf build build-* compile_commands.json
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+.PHONY: check
+check: unit
