@@ -1,0 +1,43 @@
+/* gemm.h - the matrix products of a transformer. The only place that names oneDNN.
+ *
+ * Matrices are row-major. A weight W is (out, in), as in Hugging Face checkpoints.
+ *   forward          Y (T, out) = X (T, in) W^T      [+ Y when accumulating]
+ *   data gradient    dX (T, in) = dY (T, out) W      [+ dX when accumulating]
+ *   weight gradient  dW (out, in) += dY^T X          always float32, always accumulating
+ * Inputs have the compute type (float32 or bfloat16); products are accumulated in float32; results are float32 or the
+ * compute type, as asked. Accumulating needs a float32 result.
+ *
+ * Determinism: work is cut into pieces of fixed shape that single threads compute, so a row of a result has the same
+ * bits whatever the thread count; and for one weight whatever other rows are in the call [GEMM-1].
+ * One GemmContext serves one caller at a time; its caches (oneDNN primitives by shape, scratch) belong to it. */
+#pragma once
+#include "base/dtype.h"
+#include "base/error.h"
+#include "kernels/kernel_table.h"
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct GemmContext GemmContext;
+typedef struct GemmWeight GemmWeight; // one (out, in) matrix in the layouts that its uses need
+
+typedef enum { GEMM_FORWARD = 1, GEMM_DATA_GRADIENT = 2 } GemmUse; // bits
+
+/* kernels: outlives the context; isa <= ISA_REFERENCE selects the plain C product of kernels/ref. */
+int gemm_create(GemmContext **context, const KernelTable *kernels, Error *error);
+void gemm_destroy(GemmContext *context);
+
+/* Allocates the packed layouts; nothing is packed yet. */
+int gemm_weight_create(GemmContext *context, size_t out, size_t in, DType compute, unsigned uses, GemmWeight **weight, Error *error);
+void gemm_weight_destroy(GemmWeight *weight);
+size_t gemm_weight_bytes(size_t out, size_t in, DType compute, unsigned uses); // memory of one such weight, for plans
+/* (Re)packs the whole matrix from row-major (out, in) source; call again whenever the values change. */
+int gemm_weight_pack(GemmContext *context, GemmWeight *weight, const void *source, DType source_type, Error *error);
+
+/* y_type: DTYPE_F32 or the compute type. accumulate needs DTYPE_F32. x: (T, in) rows x_stride apart (elements). */
+int gemm_forward(GemmContext *context, const GemmWeight *weight, size_t T, const void *x, size_t x_stride, void *y,
+                 size_t y_stride, DType y_type, bool accumulate, Error *error);
+int gemm_data_gradient(GemmContext *context, const GemmWeight *weight, size_t T, const void *dy, size_t dy_stride,
+                       void *dx, size_t dx_stride, DType dx_type, bool accumulate, Error *error);
+/* dw: (out, in) float32, contiguous. dy: (T, out), x: (T, in), both of type compute. */
+int gemm_weight_gradient(GemmContext *context, size_t T, size_t out, size_t in, DType compute, const void *dy,
+                         size_t dy_stride, const void *x, size_t x_stride, float *dw, Error *error);

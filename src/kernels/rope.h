@@ -1,0 +1,20 @@
+/* rope.h - rotary position embedding in the half-split order of Hugging Face: element i turns with element i + D/2.
+ * Source: Su et al., arXiv 2104.09864; linear scaling arXiv 2306.15595; llama3 scaling as transformers' modeling_rope_utils. */
+#pragma once
+#include "base/error.h"
+#include "kernels/kernel_table.h"
+#include <stdint.h>
+
+typedef enum { ROPE_PLAIN, ROPE_LINEAR, ROPE_LLAMA3 } RopeScaling;
+typedef struct {
+    double theta;
+    RopeScaling scaling;
+    double factor, low_frequency_factor, high_frequency_factor, original_positions; // as `scaling` needs
+} RopeParameters;
+
+/* table: (positions, D) float32: D/2 cosines then D/2 sines a position, computed in double. */
+void rope_table(const RopeParameters *parameters, size_t head_dim, size_t positions, float *table);
+/* Turns `heads` heads of every row in place. inverse non-zero: the backward pass (turns by the negative angle).
+ * x: rows x (heads * D) of `type`, rows `stride` elements apart; position (T). */
+void rope_apply(const KernelTable *kernels, size_t T, size_t heads, size_t head_dim, const int32_t *position, const float *table,
+                DType type, void *x, size_t stride, int inverse);
