@@ -10,6 +10,7 @@
 #pragma once
 #include "base/dtype.h"
 #include "base/error.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -52,4 +53,6 @@ int kernel_table_create(KernelTable *table, int threads, Error *error);
 /* The same, capped by argument instead of by environment. */
 int kernel_table_create_capped(KernelTable *table, int threads, Isa cap, Error *error);
 const char *isa_name(Isa isa);
-Isa isa_of_cpu(void);
+Isa isa_of_cpu(void); // the best that CPU and operating system support
+/* Whether bfloat16 is worth choosing as compute type. The reference computes it too (tests), slowly. */
+bool isa_has_bf16(Isa isa);
