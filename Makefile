@@ -1,4 +1,4 @@
-# dice - see README.md. `make demo`, `make check`, `make check-long`, `make lint`, `make bench`, `make install`, `make clean`.
+# dice - see README.md. Targets: all, check, unit, integrate, lint, clean.
 #   CC=gcc|clang            compiler
 #   SAN=address,undefined   sanitizers (own build directory); SAN=thread uses clang, libomp and its Archer tool
 #   BUILD=DIR               build directory
@@ -68,11 +68,24 @@ tests: $(TESTS) $(BUILD)/dice
 unit: tests
 	tests/run $(BUILD) $(TESTS)
 
+INTEGRATION := $(sort $(wildcard tests/integration/*))
+.PHONY: integrate
+integrate: $(BUILD)/dice
+	tests/integrate $(BUILD) $(INTEGRATION)
+
+.PHONY: check
+check:
+	tools/install_packages build test
+	tests/check
+
+.PHONY: lint
+lint:
+	tools/install_packages build lint
+	python3 tools/check_rooms.py .
+	clang-format --dry-run -Werror $(shell git ls-files '*.c' '*.h')
+
 .PHONY: clean
 clean:
 	rm -rf build build-* compile_commands.json
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-
-.PHONY: check
-check: unit
