@@ -1,0 +1,17 @@
+/* safetensors_writer.h - writes checkpoints that formats/safetensors.h, Hugging Face transformers and others read. */
+#pragma once
+#include "formats/safetensors.h"
+
+/* A tensor to be written: values float32, stored as `type` (float32 or bfloat16, rounded to nearest even). */
+typedef struct {
+    const char *name;
+    DType type;
+    size_t rank, shape[TENSOR_MAX_RANK];
+    const float *values; // borrowed until the call returns
+} TensorSource;
+
+/* Writes directory/model.safetensors, or shards of at most shard_bytes (0: 5 GB) and the index. Atomic file by file, the
+ * index last; a failure removes what this call wrote. */
+int safetensors_write(const char *directory, const TensorSource *tensor, size_t count, size_t shard_bytes, Error *error);
+/* One file at `path`. */
+int safetensors_write_file(const char *path, const TensorSource *tensor, size_t count, Error *error);
