@@ -1,0 +1,19 @@
+/* response_filter.h - which sampled responses may enter a pair, decided before any is paid for by scoring.
+ *
+ * A response is kept if it ended by itself (not cut by the token limit) and low < |y| < high, both strict, |y| in code
+ * points of the stripped text. A prompt is kept if enough of its responses are. Source: the released scripts of DICE. */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum { FINISH_STOP, FINISH_LENGTH } FinishReason;
+
+typedef struct {
+    size_t above_chars, below_chars; // 3 and 6700
+    size_t min_responses;            // 8 of 16
+} ResponseFilter;
+
+bool response_filter_keeps(const ResponseFilter *filter, FinishReason finish, size_t chars);
+
+/* Code points of valid UTF-8 `text` without the white space at both ends that Python's str.strip() removes. */
+size_t response_filter_length(const char *text, size_t bytes);
