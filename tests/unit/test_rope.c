@@ -1,0 +1,72 @@
+#include "kernels/rope.h"
+#include "kernel_cases.h"
+
+#include <complex.h>
+#include <math.h>
+#include <string.h>
+
+enum { T = 9, HEADS = 3, D = 24, STRIDE = HEADS * D + 5, POSITIONS = 300 };
+static const RopeParameters plain = {.theta = 10000};
+static const RopeParameters llama3 = {10000, ROPE_LLAMA3, 8, 1, 4, 32};
+static float table[POSITIONS * D], x[T * STRIDE], y[T * STRIDE];
+static const int32_t position[T] = {0, 1, 2, 3, 17, 299, 5, 5, 64};
+
+/* A pair (i, i + D/2) is a complex number that turns by position * theta^(-2i/D). */
+static void check(const KernelTable *k) {
+    memcpy(y, x, sizeof x);
+    rope_apply(k, T, HEADS, D, position, table, DTYPE_F32, y, STRIDE, 0);
+    for (size_t t = 0; t < T; t++) {
+        for (size_t h = 0; h < HEADS; h++)
+            for (size_t i = 0; i < D / 2; i++) {
+                size_t a = t * STRIDE + h * D + i, b = a + D / 2;
+                double complex turned = (x[a] + I * x[b]) * cexp(I * position[t] * pow(10000, -2. * (double)i / D));
+                assert_true(fabs(creal(turned) - y[a]) < 1e-6 && fabs(cimag(turned) - y[b]) < 1e-6);
+            }
+        assert_memory_equal(y + t * STRIDE + HEADS * D, x + t * STRIDE + HEADS * D, 5 * sizeof *x); // what lies between rows is left alone
+    }
+    rope_apply(k, T, HEADS, D, position, table, DTYPE_F32, y, STRIDE, 1);
+    for (size_t i = 0; i < T * STRIDE; i++) assert_true(fabsf(x[i] - y[i]) < 1e-6f);
+}
+
+static void turns_and_turns_back(void **state) {
+    (void)state;
+    rope_table(&plain, D, POSITIONS, table);
+    kernel_cases_fill(T * STRIDE, x, 1);
+    kernel_cases_each(check);
+}
+
+static void bfloat16_is_the_rounded_float32(void **state) {
+    (void)state;
+    KernelTable k;
+    static bf16 h[T * STRIDE];
+    rope_table(&plain, D, POSITIONS, table);
+    kernel_cases_fill(T * STRIDE, x, 2);
+    for (size_t i = 0; i < T * STRIDE; i++) h[i] = dtype_bf16_from_float(x[i]), x[i] = dtype_bf16_to_float(h[i]);
+    assert_int_equal(kernel_table_create(&k, 2, NULL), 0);
+    rope_apply(&k, T, HEADS, D, position, table, DTYPE_F32, x, STRIDE, 0);
+    rope_apply(&k, T, HEADS, D, position, table, DTYPE_BF16, h, STRIDE, 0);
+    for (size_t t = 0; t < T; t++)
+        for (size_t i = 0; i < HEADS * D; i++) assert_int_equal(h[t * STRIDE + i], dtype_bf16_from_float(x[t * STRIDE + i]));
+}
+
+/* The three regions of llama3 scaling: short waves as they are, long ones stretched by the factor, a monotone blend between. */
+static void scaling(void **state) {
+    (void)state;
+    static float scaled[POSITIONS * D], linear[POSITIONS * D];
+    rope_table(&plain, D, POSITIONS, table);
+    rope_table(&llama3, D, POSITIONS, scaled);
+    rope_table(&(RopeParameters){10000, ROPE_LINEAR, 4, 0, 0, 0}, D, POSITIONS, linear);
+    assert_true(scaled[7 * D] == table[7 * D]); // wave length 2 pi < 32 / 4
+    size_t last = D / 2 - 1;                     // wave length far above 32
+    assert_true(scaled[8 * 9 * D + last] == table[9 * D + last]);
+    for (size_t i = 0; i < D; i++) assert_true(fabsf(linear[4 * 11 * D + i] - table[11 * D + i]) < 1e-6f);
+    /* i = 2 lies between: wave length 29.2, between 32 / 4 and 32. */
+    double f = pow(10000, -4. / D), blend = (32 * f / (2 * M_PI) - 1) / 3;
+    assert_true(blend > 0 && blend < 1);
+    assert_true(fabs(scaled[3 * D + 2] - cos(3 * f * (blend + (1 - blend) / 8))) < 1e-7);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(turns_and_turns_back), cmocka_unit_test(bfloat16_is_the_rounded_float32), cmocka_unit_test(scaling)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
