@@ -3,10 +3,9 @@
  * A response is kept if it ended by itself (not cut by the token limit) and low < |y| < high, both strict, |y| in code
  * points of the stripped text. A prompt is kept if enough of its responses are. Source: the released scripts of DICE. */
 #pragma once
+#include "sample/generate.h"
 #include <stdbool.h>
 #include <stddef.h>
-
-typedef enum { FINISH_STOP, FINISH_LENGTH } FinishReason;
 
 typedef struct {
     size_t above_chars, below_chars; // 3 and 6700

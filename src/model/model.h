@@ -1,0 +1,92 @@
+/* model.h - a llama-family language model: weights in, log-probs out, and their gradient.
+ *
+ * One forward and one backward for every family; what differs is data in HfConfig. Compute is float32 or bfloat16
+ * (weights and matmul inputs bfloat16; accumulation, residual stream, norms, softmax and log-probs float32).
+ *   x = embedding[token];  per layer: x += Wo attention(rope(Wqkv norm(x)));  x += Wdown swiglu(Wgate_up norm(x))
+ *   log p(token) = token_logprob(norm(x))
+ * A trainable model keeps float32 master weights and float32 gradients, both one array in the order of
+ * model_tensors(); model_pack refreshes what the matmuls read after the masters changed.
+ *
+ * Results for a row do not depend on what else is in the batch, nor on the thread count [MO-1].
+ * Memory: the model owns everything it hands out. One caller at a time. */
+#pragma once
+#include "base/arena.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "formats/hf_config.h"
+#include "kernels/kernel_table.h"
+#include "model/batch.h"
+#include <stdbool.h>
+
+typedef struct Model Model;
+typedef struct Activations Activations;
+
+typedef struct {
+    const KernelTable *kernels; // outlives the model
+    DType compute;              // DTYPE_F32 or DTYPE_BF16
+    bool trainable;
+    bool checkpoint_activations; // backward recomputes each layer from its input: less memory, a third more work
+} ModelOptions;
+
+/* One parameter as the checkpoint names it. Tied heads have one tensor, the embedding. */
+typedef struct {
+    char name[96];
+    size_t rank, shape[2], elements;
+    size_t offset;  // into model_weights and model_gradients
+    bool is_matrix; // weight decay applies (matrices, embedding, head), not to norms and biases
+} ModelTensor;
+
+/* directory: config.json and safetensors. Missing, surplus-shaped or non-finite tensors are errors that name them.
+ * ERROR_UNSUPPORTED for a family that the forward pass does not have. */
+int model_load(Model **model, const char *directory, const ModelOptions *options, Error *error);
+void model_free(Model *model); // NULL is fine
+/* Bytes that model_load will need, for plans (without activations). */
+size_t model_bytes(const HfConfig *config, const ModelOptions *options);
+
+const HfConfig *model_config(const Model *model);
+const ModelOptions *model_options(const Model *model);
+size_t model_tensor_count(const Model *model);
+const ModelTensor *model_tensors(const Model *model);
+size_t model_weight_count(const Model *model); // floats in model_weights
+float *model_weights(Model *model);            // master weights; NULL unless trainable
+float *model_gradients(Model *model);          // NULL unless trainable; model_backward adds to it
+int model_pack(Model *model, Error *error);
+/* A name for the weights: hash of names, shapes and values (of the masters, or of the file's values). */
+int model_hash(Model *model, Hash *hash, Error *error);
+/* Writes the master weights as safetensors into directory (needs trainable). */
+int model_save(const Model *model, const char *directory, DType type, size_t shard_bytes, Error *error);
+
+/* Log-probs of every target of the batch: logprob (targets) float32, logsumexp likewise or NULL. Keeps nothing. */
+int model_logprob(Model *model, const Batch *batch, float *logprob, float *logsumexp, Error *error);
+
+/* The same, keeping in *activations what model_backward needs. Created once, grows to the largest batch, freed by
+ * activations_free; activations_bytes tells its size for plans. */
+int model_forward(Model *model, const Batch *batch, Activations **activations, float *logprob, Error *error);
+/* gradients += d loss / d weights, from dlogprob (targets) = d loss / d logprob. After model_forward of the same batch.
+ */
+int model_backward(Model *model, const Batch *batch, Activations *activations, const float *dlogprob, Error *error);
+void activations_free(Activations *activations);
+size_t activations_bytes(const HfConfig *config, const ModelOptions *options, size_t rows, size_t targets);
+
+/* Keys and values of earlier tokens, for decoding: one pair of (rows, Hkv D) arrays of the compute type a layer. */
+typedef struct {
+    void **key, **value; // (L) pointers
+    size_t rows;
+} KvArrays;
+
+/* One step of decoding or a prefill: T new tokens, whose keys and values go to cache rows cache_row[t] before attention
+ * reads the cache. segment: query rows are rows of this call, key rows are rows of the cache. */
+typedef struct {
+    size_t rows;
+    const int32_t *token, *position, *cache_row; // (T)
+    const AttentionSegment *segment;
+    size_t segments;
+    const int32_t *logit_row; // (R) rows whose logits are wanted, ascending
+    size_t logit_rows;
+} DecodeInput;
+
+/* logits: (R, V) float32. */
+int model_decode(Model *model, const KvArrays *cache, const DecodeInput *input, float *logits, Error *error);
+size_t model_decode_bytes(const HfConfig *config, const ModelOptions *options, size_t rows, size_t logit_rows);
+/* What a cache of `rows` rows takes. */
+size_t model_kv_bytes(const HfConfig *config, const ModelOptions *options, size_t rows);
