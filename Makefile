@@ -11,7 +11,7 @@ comma := ,
 BUILD ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(filter-out gcc cc,$(CC)),-$(notdir $(CC)))
 PREFIX ?= /usr/local
 
-PACKAGES := jansson libcyaml libpcre2-8 libutf8proc sqlite3 libxxhash zlib
+PACKAGES := jansson yaml-0.1 libpcre2-8 libutf8proc sqlite3 libxxhash zlib
 WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Werror
 OPTIMISE := $(if $(DEBUG),-O0,-O2) -g
 SANITISE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined))
