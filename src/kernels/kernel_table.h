@@ -25,12 +25,12 @@ typedef struct {
     void (*to_bf16)(size_t n, const float *src, bf16 *dst);
     void (*to_f32)(size_t n, const bf16 *src, float *dst);
     // elementwise and reductions over n floats; sums in a fixed order of the implementation
-    void (*add)(size_t n, const float *x, float *y);                // y += x
-    void (*scale)(size_t n, float a, float *y);                     // y *= a
-    void (*axpy)(size_t n, float a, const float *x, float *y);      // y += a x
+    void (*add)(size_t n, const float *x, float *y);           // y += x
+    void (*scale)(size_t n, float a, float *y);                // y *= a
+    void (*axpy)(size_t n, float a, const float *x, float *y); // y += a x
     float (*dot)(size_t n, const float *x, const float *y);
-    float (*dot_bf16)(size_t n, const bf16 *x, const bf16 *y);      // products exact, accumulation float32
-    void (*axpy_bf16)(size_t n, float a, const bf16 *x, float *y);  // y += a x
+    float (*dot_bf16)(size_t n, const bf16 *x, const bf16 *y);     // products exact, accumulation float32
+    void (*axpy_bf16)(size_t n, float a, const bf16 *x, float *y); // y += a x
     float (*maximum)(size_t n, const float *x);
     // max-shifted: returns sum of exp(x_i - shift), writes exp(x_i - shift) to y unless y == NULL (y may be x)
     float (*exp_sum)(size_t n, const float *x, float shift, float *y);
@@ -42,7 +42,24 @@ typedef struct {
                                  float *dx, float *dweight);
     // out = silu(gate) * up, and its gradients; n elements
     void (*swiglu)(size_t n, DType type, const void *gate, const void *up, void *out);
-    void (*swiglu_backward)(size_t n, DType type, const void *gate, const void *up, const void *dout, void *dgate, void *dup);
+    void (*swiglu_backward)(size_t n, DType type, const void *gate, const void *up, const void *dout, void *dgate,
+                            void *dup);
+    // c (M, N) = c * keep[n] + a b, keep NULL: c = a b; a(m, k) = a[m a_row + k a_column], b (K, N), c row-major with
+    // the row lengths b_row, c_row; N a multiple of 16. An element is one sum over k, front to back, whatever M and N
+    // are.
+    void (*tile_product)(size_t M, size_t N, size_t K, const float *a, size_t a_row, size_t a_column, const float *b,
+                         size_t b_row, const float *keep, float *c, size_t c_row);
+    // dst (columns, rows) = src (rows, columns) transposed, row lengths src_row and dst_row
+    void (*tile_transpose)(size_t rows, size_t columns, const float *src, size_t src_row, float *dst, size_t dst_row);
+    // One block of keys of an online softmax, see kernels/attention.c: s (keys, columns) with row length s_row becomes
+    // exp(s - new maximum), 0 where key < first[column] or key >= end[column] (first, end NULL: all visible); keep =
+    // exp(old maximum - new), sum = sum * keep + that of the block. columns a multiple of 16.
+    void (*softmax_columns)(size_t keys, size_t columns, float *s, size_t s_row, const int32_t *first,
+                            const int32_t *end, float *maximum, float *sum, float *keep);
+    // s becomes P = exp(s - lse[column]), ds becomes P (ds - delta[column]); both 0 where the column does not see the
+    // key
+    void (*softmax_columns_backward)(size_t keys, size_t columns, float *s, float *ds, size_t s_row,
+                                     const int32_t *first, const int32_t *end, const float *lse, const float *delta);
     // one AdamW update of n elements, see kernels/adamw.h
     void (*adamw)(size_t n, const struct AdamwStep *step, float *w, float *m, float *v, const float *g);
 } KernelTable;

@@ -1,5 +1,6 @@
 #include "kernels/avx2/avx2_table.h"
 
+#include "kernels/avx2/avx2_simd.h"
 #include "kernels/avx2/avx2_vector.h"
 
 void avx2_table_override(KernelTable *table) {
@@ -14,4 +15,5 @@ void avx2_table_override(KernelTable *table) {
     table->maximum = avx2_vector_maximum;
     table->exp_sum = avx2_vector_exp_sum;
     table->sum_squares = avx2_vector_sum_squares;
+    avx2_simd_override(table);
 }

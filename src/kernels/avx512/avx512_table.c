@@ -1,5 +1,6 @@
 #include "kernels/avx512/avx512_table.h"
 
+#include "kernels/avx512/avx512_simd.h"
 #include "kernels/avx512/avx512_vector.h"
 
 void avx512_table_override(KernelTable *table) {
@@ -14,4 +15,5 @@ void avx512_table_override(KernelTable *table) {
     table->maximum = avx512_vector_maximum;
     table->exp_sum = avx512_vector_exp_sum;
     table->sum_squares = avx512_vector_sum_squares;
+    avx512_simd_override(table);
 }

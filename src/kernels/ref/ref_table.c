@@ -1,6 +1,7 @@
 #include "kernels/ref/ref_table.h"
 
 #include "kernels/adamw.h"
+#include "kernels/ref/ref_attention.h"
 
 #include <math.h>
 
@@ -66,8 +67,10 @@ static double sum_squares(size_t n, const float *x) {
 }
 
 static void store(void *y, DType type, size_t i, float value) {
-    if (type == DTYPE_F32) ((float *)y)[i] = value;
-    else ((bf16 *)y)[i] = dtype_bf16_from_float(value);
+    if (type == DTYPE_F32)
+        ((float *)y)[i] = value;
+    else
+        ((bf16 *)y)[i] = dtype_bf16_from_float(value);
 }
 
 static float load(const void *x, DType type, size_t i) {
@@ -136,4 +139,5 @@ void ref_table_fill(KernelTable *table) {
     table->swiglu = swiglu;
     table->swiglu_backward = swiglu_backward;
     table->adamw = adamw;
+    ref_attention_fill(table);
 }

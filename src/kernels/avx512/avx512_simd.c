@@ -1,0 +1,17 @@
+#include "kernels/avx512/avx512_simd.h"
+
+#include <immintrin.h>
+
+#define SIMD_LANES 16
+#include "kernels/simd/simd_types.h"
+
+static inline Floats simd_fma(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
+static inline Floats simd_max(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+static inline Floats simd_min(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+static inline Floats simd_round(Floats a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+#include "kernels/simd/simd_table.h"
+
+void avx512_simd_override(KernelTable *table) { simd_table_override(table); }

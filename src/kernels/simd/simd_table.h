@@ -1,0 +1,15 @@
+/* simd_table.h - the kernels of this folder, and the entries that they fill. Include once, after the operations that
+ * simd_types.h asks for. */
+#include "kernels/kernel_table.h"
+
+// clang-format off
+#include "kernels/simd/simd_exp.h"
+#include "kernels/simd/simd_tile.h"
+#include "kernels/simd/simd_softmax.h"
+// clang-format on
+
+static void simd_table_override(KernelTable *table) {
+    table->tile_product = simd_tile_product;
+    table->softmax_columns = simd_softmax_columns;
+    table->softmax_columns_backward = simd_softmax_columns_backward;
+}
