@@ -57,7 +57,7 @@ typedef struct {
     double score_chosen, score_rejected; // NaN: none
     json_t *tools, *documents;           // arrays for the chat template, NULL: none
     json_t *extra;                       // object of further template variables ("chat_template_kwargs"), NULL: none
-    json_t *id;                          // "id", "prompt_id" or "key" as it is in the file, NULL: none
+    json_t *id;                          // "id", "prompt_id", "question_id" or "key" as it is in the file, NULL: none
     size_t line;                         // where the row begins, from 1
     PromptLayout prompt_layout;
     AnswerLayout answer_layout;
