@@ -1,10 +1,15 @@
 /* generate.h - K responses to each prompt: one prefill a prompt, K branches over it, many prompts in flight.
  *
- * Continuous batching: whenever branches finish, the next prompt is pre-filled and takes their place, so that every
- * decode step works on about max_branches rows. Token and log-prob of (prompt, k, position) depend on the prompt, the
- * settings and (seed, round, item, k, position) only: not on batching, order or thread count [GE-1]. A response holds
- * the tokens as sampled, stop token included, with the raw log-prob of each (temperature 1, whole vocabulary), which is
- * the policy's score and the loss reference later on. */
+ * Continuous batching: each step is one call of the model on the newest token of every response in flight and on what
+ * is left of the next prompts. When a response ends, the next one takes its place in the following step: the first
+ * tokens of all K responses are drawn from the one row of logits at the prompt's end, and the responses then start as
+ * places come free, so that about max_branches rows are computed each step until the work runs out.
+ *
+ * Token and log-prob of (prompt, k, position) depend on the prompt, the settings and (seed, round, item, k, position)
+ * only: not on batching, order, thread count or what was done before a restart [GE-1]. A response holds the tokens as
+ * sampled, stop token included, with the raw log-prob of each (temperature 1, whole vocabulary), which is the policy's
+ * score and the loss reference later on [GE-2].
+ * Claims: [GE-n] are checked by tests/unit/test_generate.c. */
 #pragma once
 #include "base/error.h"
 #include "base/log.h"
@@ -18,7 +23,8 @@ typedef struct {
     SamplingFilter filter;
     size_t responses;      // K >= 1
     size_t max_new_tokens; // >= 1
-    size_t max_branches;   // in flight; >= 1, rounded up to whole prompts
+    size_t max_branches;   // responses in flight at most; >= 1
+    size_t cache_bytes;    // the key-value cache at most (fewer responses are in flight then); 0: no limit
     const int32_t *stop;   // stop tokens
     size_t stop_count;
     uint64_t seed;
@@ -44,9 +50,10 @@ typedef struct {
 /* Receives every response as it finishes, in an order that may vary. Non-zero stops generation with that error. */
 typedef int (*GenerateSink)(void *context, const GeneratedResponse *response, Error *error);
 
-/* ERROR_INTERRUPTED where the log says so: what was handed to the sink is complete. */
+/* ERROR_INPUT for an empty prompt, one that leaves no room in the model's context, and unknown token ids; ERROR_NUMERIC
+ * for logits that are not finite; ERROR_INTERRUPTED where the log says so: what was handed to the sink is complete. */
 int generate(Model *model, const GenerateSettings *settings, const GeneratePrompt *prompt, size_t prompts,
              GenerateSink sink, void *context, const Log *log, Error *error);
-/* Memory of a call whose longest prompt has `longest` tokens, for plans. */
+/* Memory of a call whose longest prompt has `longest` tokens, for plans; SIZE_MAX where cache_bytes is too little. */
 size_t generate_bytes(const HfConfig *config, const ModelOptions *options, const GenerateSettings *settings,
                       size_t longest);
