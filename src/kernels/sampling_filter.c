@@ -190,6 +190,7 @@ SampledToken sampling_filter_draw(const KernelTable *kernels, const SamplingFilt
     float best = kernels->maximum(V, logits), penalty = filter->repetition_penalty;
     double total = weigh(kernels, V, logits, best, w.value, w.partial);
     out.logsumexp = (float)(best + log(total));
+    if (!isfinite(out.logsumexp)) return (SampledToken){.token = 0, .logprob = NAN, .logsumexp = out.logsumexp};
     int plain = filter->temperature == 1 && (penalty == 1 || seen_count == 0) &&
                 (filter->top_k == 0 || filter->top_k >= V) && filter->top_p >= 1 && filter->min_p <= 0;
     if (plain)

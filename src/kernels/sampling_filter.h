@@ -26,8 +26,9 @@ typedef struct {
     float logprob, logsumexp;
 } SampledToken;
 
-/* logits: (V) float32, finite, left as they were; V >= 1. seen: distinct ids already in the text. scratch: at least
- * sampling_filter_scratch_bytes(V). uniform in [0, 1). */
+/* logits: (V) float32, left as they were; V >= 1. seen: distinct ids already in the text. scratch: at least
+ * sampling_filter_scratch_bytes(V). uniform in [0, 1). Where a logit is NaN or +inf, logprob and logsumexp are not
+ * finite and the token is 0 [SF-3]. */
 size_t sampling_filter_scratch_bytes(size_t V);
 SampledToken sampling_filter_draw(const KernelTable *kernels, const SamplingFilter *filter, size_t V,
                                   const float *logits, const int32_t *seen, size_t seen_count, double uniform,

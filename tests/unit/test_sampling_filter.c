@@ -206,12 +206,36 @@ static void greedy_takes_the_lower_of_equals(void **state) {
     assert_true(fabs(token.logsumexp - 8.1113) < 1e-3 && fabsf(token.logprob - (5 - token.logsumexp)) < 1e-6f);
 }
 
+/* [SF-3] under every filter, wherever the bad value is. */
+static void check_bad_logits(const KernelTable *k) {
+    static const SamplingFilter some[] = {
+        {1, 0, 1, 0, 1}, {0, 0, 1, 0, 1}, {0.7f, 9, 1, 0, 1}, {0.7f, 0, 0.9f, 0.05f, 1.2f}};
+    static const float bad[] = {NAN, -NAN, INFINITY};
+    static const int32_t seen[] = {3};
+    float logits[101];
+    char scratch[1 << 17];
+    assert_true(sampling_filter_scratch_bytes(101) <= sizeof scratch);
+    for (size_t at = 0; at < 101; at += 20)
+        for (size_t i = 0; i < 12; i++) {
+            kernel_cases_fill(101, logits, 1);
+            logits[at] = bad[i % 3];
+            SampledToken t = sampling_filter_draw(k, &some[i / 3], 101, logits, seen, 1, 0.5, scratch);
+            assert_true(!isfinite(t.logsumexp) && !isfinite(t.logprob) && t.token == 0);
+        }
+}
+
+static void bad_logits_show(void **state) {
+    (void)state;
+    kernel_cases_each(check_bad_logits);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(draws_follow_the_definition),
         cmocka_unit_test(planted_faults_are_found),
         cmocka_unit_test(frequencies_pass_chi_square),
         cmocka_unit_test(greedy_takes_the_lower_of_equals),
+        cmocka_unit_test(bad_logits_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
