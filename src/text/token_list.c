@@ -5,7 +5,7 @@
 #include <string.h>
 
 bool token_list_reserve(TokenList *list, size_t more) {
-    size_t need, bytes;
+    size_t need = 0, bytes;
     if (size_add(list->count, more, &need) && need <= list->capacity) return true;
     size_t capacity = need > 64 ? need : 64;
     if (capacity / 2 < list->capacity) capacity = list->capacity * 2;
