@@ -38,13 +38,14 @@ int tokenizer_from_json(Tokenizer **t, const json_t *root, const char *name, Err
 void tokenizer_free(Tokenizer *t); // NULL is fine
 
 /* Appends the ids of the text [BT-1]. add_special: with the post-processor's ids in front and behind. Special tokens
- * that the text spells are recognised in any case. After a failure (memory, or a character that a vocabulary without
- * unk_token and byte fallback lacks) `out` is as it was. */
+ * that the text spells are recognised in any case. After a failure (memory; a pattern that gives up; an unk_token that
+ * is needed but has no id) `out` is as it was. */
 int tokenizer_encode(const Tokenizer *t, const char *text, size_t bytes, bool add_special, TokenList *out,
                      Error *error);
 
 /* Appends the text of the ids, always valid UTF-8 [BT-2]: what the decoder cannot read is U+FFFD. skip_special leaves
- * special tokens out. An id outside the vocabulary is ERROR_INPUT and leaves `out` as it was. */
+ * special tokens out. An id without a token (a padded row of a model) is nothing, as in the reference. Only
+ * memory can fail; then `out` is as it was. */
 int tokenizer_decode(const Tokenizer *t, const int32_t *ids, size_t count, bool skip_special, Buffer *out,
                      Error *error);
 

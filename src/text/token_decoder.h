@@ -13,7 +13,7 @@ typedef struct TokenDecoder TokenDecoder;
 int token_decoder_create(TokenDecoder **decoder, const Tokenizer *tokenizer, bool skip_special, Error *error);
 void token_decoder_free(TokenDecoder *decoder); // NULL is fine
 
-/* Appends what `id` completes. An id outside the vocabulary is ERROR_INPUT and changes nothing. */
+/* Appends what `id` completes. An id without a token is nothing. */
 int token_decoder_push(TokenDecoder *decoder, int32_t id, Buffer *out, Error *error);
 /* Appends what was held back and makes the decoder new. */
 int token_decoder_finish(TokenDecoder *decoder, Buffer *out, Error *error);
