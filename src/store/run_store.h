@@ -1,11 +1,15 @@
 /* run_store.h - everything a run has produced so far, in one SQLite file that survives being killed.
  *
  * Tables (schema.h): meta, prompts, responses, scores, pairs, mix, steps, evaluations, stages, checkpoints. Every put
- * is a transaction of its own unless it stands between run_store_begin and run_store_commit; what a call returned 0 for
- * is there after SIGKILL. A put of something that is there already with the same content is a success; with another
- * content it is ERROR_MISMATCH: a store never changes what it said [RS-1]. Model hashes (32 hexadecimal digits) name
- * weights; log-probs are kept under the hash of the model that gave them. This is the only room that names sqlite3.
- * Memory: what a get fills belongs to the caller (free with the named function). Claims: [RS-n] are checked by
+ * is a transaction of its own unless it stands between run_store_begin and run_store_commit; what a call outside of
+ * them or run_store_commit returned 0 for is there after SIGKILL, whole, and nothing else is [RS-1]. A put of something
+ * that is there already with the same content is a success; with another content it is ERROR_MISMATCH: a store never
+ * changes what it said [RS-2]. A response needs its prompt, a pair its two responses, to be there before
+ * (ERROR_INTERNAL) [RS-3]. Log-probs, rewards and scores must be finite (ERROR_NUMERIC) [RS-4]. A file that a stranger
+ * made is refused or read, never believed: lengths and ranges are checked [RS-5]. One process writes a run directory at
+ * a time [RS-6]. Model hashes (32 hexadecimal digits) name weights; log-probs are kept under the hash of the model that
+ * gave them. Not thread-safe. This is the only room that names sqlite3. Memory: what a get fills belongs to the caller
+ * (free with the named function); after a failure it is untouched. Claims: [RS-n] are checked by
  * tests/unit/test_run_store.c. */
 #pragma once
 #include "base/buffer.h"
@@ -20,7 +24,9 @@ typedef struct RunStore RunStore;
  * one that another process is writing is ERROR_IO and says so. Disk full, corruption: the error names the file and what
  * to do. */
 int run_store_open(RunStore **store, const char *path, Error *error);
-void run_store_close(RunStore *store);
+/* Opens an existing file for the gets alone, also while another process is running the directory. */
+int run_store_open_reader(RunStore **store, const char *path, Error *error);
+void run_store_close(RunStore *store); // NULL is fine; rolls back what was begun and not committed
 int run_store_begin(RunStore *store, Error *error);
 int run_store_commit(RunStore *store, Error *error);
 void run_store_rollback(RunStore *store);
@@ -35,11 +41,22 @@ int run_store_put_prompt(RunStore *store, uint32_t prompt, const int32_t *ids, s
 int run_store_count_prompts(RunStore *store, size_t *count, Error *error);
 
 typedef struct {
+    uint32_t prompt;
+    int32_t *ids; // (length)
+    size_t length;
+    char *messages;
+} StoredPrompt;
+
+/* All, ordered by number. Free with run_store_free_prompts. */
+int run_store_get_prompts(RunStore *store, StoredPrompt **prompts, size_t *count, Error *error);
+void run_store_free_prompts(StoredPrompt *prompts, size_t count);
+
+typedef struct {
     uint32_t round, prompt, k;
     int32_t *ids;   // (length) stop token included
     float *logprob; // (length) raw log-probs under `model`
     size_t length;
-    char *text;     // decoded, without the stop token
+    char *text;     // decoded, without the stop token; UTF-8
     size_t chars;   // code points of the stripped text
     bool stopped;   // false: cut by the token limit
     char model[33]; // hash of the sampler's weights
@@ -111,3 +128,6 @@ typedef struct {
 
 int run_store_put_checkpoint(RunStore *store, const StoredCheckpoint *checkpoint, Error *error);
 int run_store_get_checkpoint(RunStore *store, uint32_t round, StoredCheckpoint *checkpoint, bool *found, Error *error);
+
+/* The database behind, for the files of this room. */
+struct Database *run_store_database(RunStore *store);
