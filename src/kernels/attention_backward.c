@@ -34,8 +34,8 @@ static void load_rows(const AttentionPlan *p, AttentionWork *w, size_t rows, siz
     }
     for (size_t r = rows; r < width; r++) w->delta[r] = w->lse[r] = 0;
     memset(w->q_row + rows * p->depth, 0, padding), memset(w->dout_row + rows * p->depth, 0, padding);
-    p->kernels->tile_transpose(width, p->depth, w->q_row, p->depth, w->q_column, PIECE_ROWS);
-    p->kernels->tile_transpose(width, p->depth, w->dout_row, p->depth, w->dout_column, PIECE_ROWS);
+    p->kernels->tile_transpose(width, p->depth, w->q_row, p->depth, w->q_column, p->columns);
+    p->kernels->tile_transpose(width, p->depth, w->dout_row, p->depth, w->dout_column, p->columns);
 }
 
 /* P and dS of one block of `keys` keys for all columns, and dQ += K^T dS. */
@@ -47,19 +47,19 @@ static void block_slopes(const AttentionPlan *p, AttentionWork *w, size_t segmen
         size_t columns = width - at < STRIP ? width - at : STRIP;
         float *score = w->score + at, *dscore = w->dscore + at;
         int masked;
-        size_t seen = attention_plan_sees(p, w, segment, begin, keys, at, columns, w->first, w->end, &masked);
+        size_t seen = attention_plan_sees(p, w, segment, begin, keys, at, columns, &masked);
         for (size_t k = seen; k < keys; k++) {
-            memset(score + k * PIECE_ROWS, 0, columns * sizeof *score);
-            memset(dscore + k * PIECE_ROWS, 0, columns * sizeof *dscore);
+            memset(score + k * p->columns, 0, columns * sizeof *score);
+            memset(dscore + k * p->columns, 0, columns * sizeof *dscore);
         }
         if (seen == 0) continue;
-        kernels->tile_product(seen, columns, D, w->key, d, 1, w->q_column + at, PIECE_ROWS, NULL, score, PIECE_ROWS);
-        kernels->tile_product(seen, columns, D, w->value, d, 1, w->dout_column + at, PIECE_ROWS, NULL, dscore,
-                              PIECE_ROWS);
-        kernels->softmax_columns_backward(seen, columns, score, dscore, PIECE_ROWS, masked ? w->first : NULL,
+        kernels->tile_product(seen, columns, D, w->key, d, 1, w->q_column + at, p->columns, NULL, score, p->columns);
+        kernels->tile_product(seen, columns, D, w->value, d, 1, w->dout_column + at, p->columns, NULL, dscore,
+                              p->columns);
+        kernels->softmax_columns_backward(seen, columns, score, dscore, p->columns, masked ? w->first : NULL,
                                           masked ? w->end : NULL, w->lse + at, w->delta + at);
-        kernels->tile_product(D, columns, seen, w->key, 1, d, dscore, PIECE_ROWS, p->ones, w->sum_column + at,
-                              PIECE_ROWS);
+        kernels->tile_product(D, columns, seen, w->key, 1, d, dscore, p->columns, p->ones, w->sum_column + at,
+                              p->columns);
     }
 }
 
@@ -68,26 +68,25 @@ static void piece_backward(const AttentionPlan *p, const AttentionPiece *piece, 
                            const Arrays *a, float *dk, float *dv) {
     const AttentionShape *shape = p->shape;
     size_t d = p->depth, width = attention_plan_rows(p, piece, kv_head, w), at = kv_head * shape->head_dim;
-    size_t depth = attention_plan_chain(p, piece->segment, w->chain);
+    size_t depth = attention_plan_chain(p, (int32_t)*piece->segment, w->chain);
     load_rows(p, w, piece->rows, width, a);
-    memset(w->sum_column, 0, d * PIECE_ROWS * sizeof *w->sum_column);
+    memset(w->sum_column, 0, d * p->columns * sizeof *w->sum_column);
     for (size_t c = 0; c < depth; c++) {
         const AttentionSegment *s = &p->segment[w->chain[c]];
         for (size_t begin = 0; begin < s->key_length; begin += KEY_BLOCK) {
             size_t count = s->key_length - begin < KEY_BLOCK ? s->key_length - begin : KEY_BLOCK;
-            int masked;
-            count = attention_plan_sees(p, w, w->chain[c], begin, count, 0, width, w->first, w->end, &masked);
+            count = attention_plan_reach(p, w, w->chain[c], begin, count, 0, width);
             if (count == 0) continue;
             size_t row = s->key_row + begin, to = (p->position[w->chain[c]] + begin) * d;
             attention_plan_load(p, count, a->k, row * shape->k_stride + at, shape->k_stride, w->key);
             attention_plan_load(p, count, a->v, row * shape->v_stride + at, shape->v_stride, w->value);
             block_slopes(p, w, w->chain[c], begin, count, width);
-            p->kernels->tile_product(count, d, piece->rows, w->score, PIECE_ROWS, 1, w->dout_row, d, p->ones, dv + to,
+            p->kernels->tile_product(count, d, piece->rows, w->score, p->columns, 1, w->dout_row, d, p->ones, dv + to,
                                      d);
-            p->kernels->tile_product(count, d, piece->rows, w->dscore, PIECE_ROWS, 1, w->q_row, d, p->ones, dk + to, d);
+            p->kernels->tile_product(count, d, piece->rows, w->dscore, p->columns, 1, w->q_row, d, p->ones, dk + to, d);
         }
     }
-    p->kernels->tile_transpose(d, piece->rows, w->sum_column, PIECE_ROWS, w->q_row, d);
+    p->kernels->tile_transpose(d, piece->rows, w->sum_column, p->columns, w->q_row, d);
     for (size_t r = 0; r < piece->rows; r++) {
         float *row = w->q_row + r * d;
         p->kernels->scale(shape->head_dim, shape->scale, row);
@@ -106,8 +105,8 @@ static void segment_backward(const AttentionPlan *p, size_t segment, size_t kv_h
     size_t bytes = (p->partial[segment + 1] - p->partial[segment]) * p->depth * sizeof *dk;
     memset(dk, 0, bytes), memset(dv, 0, bytes);
     size_t rows = p->segment[segment].query_length * p->group;
-    for (size_t first = 0; first < rows; first += PIECE_ROWS) {
-        AttentionPiece piece = {segment, first, rows - first < PIECE_ROWS ? rows - first : PIECE_ROWS};
+    for (size_t first = 0; first < rows; first += p->columns) {
+        const AttentionPiece piece = {&segment, 1, first, rows - first < p->columns ? rows - first : p->columns};
         piece_backward(p, &piece, kv_head, w, a, dk, dv);
     }
 }

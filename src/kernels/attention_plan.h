@@ -1,43 +1,50 @@
 /* attention_plan.h - what the forward and the backward pass of attention share: how the work is cut, and loading.
  *
- * A row is one query of one head. The rows of a segment that read the same key/value head are numbered
- * query * group + head in group, and cut into pieces of at most PIECE_ROWS. Inside a piece, a row is a column of the
- * tiles, STRIP columns at a time; the keys of every segment on the row's way from the root are taken KEY_BLOCK at a
- * time, counted from the segment's first key. So the arithmetic of a row is fixed by its own chain [ATT-1]. */
+ * A row is one query of one head; the rows of a segment that read the same key/value head are numbered
+ * query * group + head in group. A piece is a run of rows of one segment, or all rows of several short segments with
+ * the same parent: branches that decode side by side read their trunk once. Inside a piece the tiles are columns: a row
+ * is a column of (depth, rows) tiles, STRIP at a time, keys are broadcast; nothing is summed across lanes rows: for a
+ * few rows against keys of their own, a key is a lane Both do the same arithmetic in the same order: the keys of every
+ * segment on the way from the root are taken KEY_BLOCK at a time, counted from the segment's first key. So the bits of
+ * a row depend on its own chain alone [ATT-1], and not on whether its segment came at once or token by token [ATT-2].
+ */
 #pragma once
 #include "kernels/attention.h"
 
-enum { PIECE_ROWS = 96, KEY_BLOCK = 64, STRIP = 32 };
+enum { PIECE_ROWS = 192, BACKWARD_ROWS = 96, KEY_BLOCK = 64, STRIP = 32, STRIPS = PIECE_ROWS / STRIP, SHORT_ROWS = 8 };
 
 typedef struct {
-    size_t segment, first, rows; // rows first .. first + rows - 1 of one key/value head of the segment
+    const size_t *segment;        // that the rows are of
+    size_t segments, first, rows; // rows first .. first + rows - 1 of one segment; all of each of several
 } AttentionPiece;
 
-/* The tiles of one thread; rows of a tile of columns are PIECE_ROWS apart, of a tile of vectors `depth` apart. */
+/* The tiles of one thread. Row lengths: `depth` (_row, key, value), `columns` (_column, score) or KEY_BLOCK. */
 typedef struct {
     size_t *chain;                                                    // segments from the root to the one at work
     size_t query[PIECE_ROWS], head[PIECE_ROWS], position[PIECE_ROWS]; // of every row
-    int32_t first[PIECE_ROWS], end[PIECE_ROWS];                       // keys of the block that a column sees
-    float maximum[PIECE_ROWS], sum[PIECE_ROWS], keep[PIECE_ROWS];
-    float lse[PIECE_ROWS], delta[PIECE_ROWS];
-    float *q_row, *q_column;       // (PIECE_ROWS, depth) and (depth, PIECE_ROWS), scaled
-    float *dout_row, *dout_column; // backward only
-    float *key, *value;            // (KEY_BLOCK, depth)
-    float *score, *dscore;         // (KEY_BLOCK, PIECE_ROWS)
-    float *sum_column;             // (depth, PIECE_ROWS): O, or dQ
+    size_t earliest[STRIPS], latest[STRIPS];                          // positions in a strip
+    int32_t first[PIECE_ROWS], end[PIECE_ROWS];                       // keys of a block that a row sees
+    float maximum[PIECE_ROWS], sum[PIECE_ROWS], keep[PIECE_ROWS];     // of the online softmax
+    float lse[PIECE_ROWS], delta[PIECE_ROWS];                         // backward
+    float *q_row, *q_column;                                          // scaled
+    float *sum_row, *sum_column;                                      // O, or dQ
+    float *key, *value, *key_column;                                  // (KEY_BLOCK, depth), (depth, KEY_BLOCK)
+    float *score, *dscore;                                            // (KEY_BLOCK, columns)
+    float *dout_row, *dout_column;                                    // backward
 } AttentionWork;
 
 typedef struct {
     const KernelTable *kernels;
     const AttentionShape *shape;
     const AttentionSegment *segment;
-    size_t n, group, depth; // heads per key/value head; head_dim rounded up to 16
-    size_t *position;       // (n) of the first key of a segment
-    AttentionPiece *piece;
+    size_t n, group, depth, columns; // heads per key/value head; head_dim rounded up to 16; most rows of a piece
+    size_t *position;                // (n) of the first key of a segment
+    size_t *order;                   // (n) segments by parent
+    AttentionPiece *piece;           // forward
     size_t pieces;
     size_t *partial;     // (n + 1) backward: rows of the partial gradients before each segment's
     float *dk, *dv;      // (kv_heads, partial[n], depth) backward: what a segment's queries give to their chains
-    float *ones;         // backward: a `keep` that keeps everything
+    float *ones;         // a `keep` that keeps everything
     AttentionWork *work; // (threads)
 } AttentionPlan;
 
@@ -45,15 +52,20 @@ typedef struct {
 size_t attention_plan_create(AttentionPlan *plan, const KernelTable *kernels, const AttentionShape *shape,
                              const AttentionSegment *segment, size_t n, int backward, void *scratch);
 
-/* Segments from the root to `segment`; returns how many. */
-size_t attention_plan_chain(const AttentionPlan *plan, size_t segment, size_t *chain);
-/* Fills query, head and position of a piece's rows; columns beyond repeat the last row. Returns the rows rounded up
- * to 16. */
+/* Whether the rows of a segment are few enough to be bundled and to meet their own keys as rows. */
+int attention_plan_short(const AttentionPlan *plan, size_t segment);
+/* Segments from the root to `segment` (none for -1); returns how many. */
+size_t attention_plan_chain(const AttentionPlan *plan, int32_t segment, size_t *chain);
+/* Fills query, head, position, earliest and latest for a piece; columns beyond repeat the last row. Returns the rows
+ * rounded up to 16. */
 size_t attention_plan_rows(const AttentionPlan *plan, const AttentionPiece *piece, size_t kv_head, AttentionWork *work);
-/* Which of the keys [begin, begin + count) of a chain's segment the columns [at, at + width) see, into first and end.
- * Returns how many keys, from `begin` on, must be computed; *masked: whether some column does not see all of these. */
-size_t attention_plan_sees(const AttentionPlan *plan, const AttentionWork *work, size_t segment, size_t begin,
-                           size_t count, size_t at, size_t width, int32_t *first, int32_t *end, int *masked);
+/* Of the keys [begin, begin + count) of a chain's segment: how many, from `begin` on, some of `rows` rows sees. */
+size_t attention_plan_reach(const AttentionPlan *plan, const AttentionWork *work, size_t segment, size_t begin,
+                            size_t count, size_t at, size_t rows);
+/* The same for rows at .. at + rows - 1, and which keys each sees, in work's first and end. *masked: whether one of
+ * them does not see all of the returned keys; where it is 0, first and end are not filled. */
+size_t attention_plan_sees(const AttentionPlan *plan, AttentionWork *work, size_t segment, size_t begin, size_t count,
+                           size_t at, size_t rows, int *masked);
 /* dst (rows, depth) float32 = rows of x, `stride` apart, starting at element `at`; padding is 0. */
 void attention_plan_load(const AttentionPlan *plan, size_t rows, const void *x, size_t at, size_t stride, float *dst);
 /* One row back to x at element `at`. */

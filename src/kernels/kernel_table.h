@@ -44,20 +44,24 @@ typedef struct {
     void (*swiglu)(size_t n, DType type, const void *gate, const void *up, void *out);
     void (*swiglu_backward)(size_t n, DType type, const void *gate, const void *up, const void *dout, void *dgate,
                             void *dup);
-    // c (M, N) = c * keep[n] + a b, keep NULL: c = a b; a(m, k) = a[m a_row + k a_column], b (K, N), c row-major with
-    // the row lengths b_row, c_row; N a multiple of 16. An element is one sum over k, front to back, whatever M and N
-    // are.
+    // Tiles of attention, see kernels/attention_plan.h; x_row is the row length of x, columns a multiple of 16.
+    // dst (rows, columns) float32 = src of `type`; the rest of a row of dst becomes 0
+    void (*tile_load)(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst, size_t dst_row);
+    // dst (columns, rows) = src (rows, columns) transposed; any columns
+    void (*tile_transpose)(size_t rows, size_t columns, const float *src, size_t src_row, float *dst, size_t dst_row);
+    // c (M, N) = c * keep[n] + a b, or a b where keep is NULL; a(m, k) = a[m a_row + k a_column], b (K, N), N a multiple
+    // of 16. An element is one sum over k, front to back, whatever M and N are
     void (*tile_product)(size_t M, size_t N, size_t K, const float *a, size_t a_row, size_t a_column, const float *b,
                          size_t b_row, const float *keep, float *c, size_t c_row);
-    // dst (columns, rows) = src (rows, columns) transposed, row lengths src_row and dst_row
-    void (*tile_transpose)(size_t rows, size_t columns, const float *src, size_t src_row, float *dst, size_t dst_row);
-    // One block of keys of an online softmax, see kernels/attention.c: s (keys, columns) with row length s_row becomes
-    // exp(s - new maximum), 0 where key < first[column] or key >= end[column] (first, end NULL: all visible); keep =
-    // exp(old maximum - new), sum = sum * keep + that of the block. columns a multiple of 16.
+    // One block of keys of an online softmax. s (keys, columns), a column for a query, becomes exp(s - new maximum), and
+    // 0 where key < first[column] or key >= end[column] (first and end NULL: all visible); keep = exp(old maximum - new);
+    // sum = sum * keep + that of the block
     void (*softmax_columns)(size_t keys, size_t columns, float *s, size_t s_row, const int32_t *first,
                             const int32_t *end, float *maximum, float *sum, float *keep);
-    // s becomes P = exp(s - lse[column]), ds becomes P (ds - delta[column]); both 0 where the column does not see the
-    // key
+    // The same with s (rows, keys), a row for a query; any rows and keys, same bits
+    void (*softmax_rows)(size_t rows, size_t keys, float *s, size_t s_row, const int32_t *first, const int32_t *end,
+                         float *maximum, float *sum, float *keep);
+    // s (keys, columns) becomes P = exp(s - lse[column]), ds becomes P (ds - delta[column]); 0 where not visible
     void (*softmax_columns_backward)(size_t keys, size_t columns, float *s, float *ds, size_t s_row,
                                      const int32_t *first, const int32_t *end, const float *lse, const float *delta);
     // one AdamW update of n elements, see kernels/adamw.h

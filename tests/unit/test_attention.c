@@ -42,9 +42,7 @@ static Arrays arrays_run(const KernelTable *kernels, AttentionCase *c, DType typ
     a.dq = spread(NULL, c->query_rows, q, s->q_stride, type);
     a.dk = spread(NULL, c->key_rows, k, s->k_stride, type), a.dv = spread(NULL, c->key_rows, k, s->v_stride, type);
     a.lse = calloc(c->query_rows * s->heads + 1, sizeof *a.lse);
-    size_t bytes = attention_scratch_bytes(kernels, s, c->segment, c->n, 0),
-           both = attention_scratch_bytes(kernels, s, c->segment, c->n, 1);
-    if (backward && both > bytes) bytes = both;
+    size_t bytes = attention_scratch_bytes(kernels, s, c->segment, c->n, backward);
     a.scratch = aligned_alloc(64, size_round_up(bytes + GUARD, 64));
     assert_true(a.lse != NULL && a.scratch != NULL);
     memset(a.scratch, 0xff, bytes + GUARD); // NaN: nothing may be read before it is written
@@ -275,6 +273,44 @@ static void other_segments_change_no_bit(void **state) {
     }
 }
 
+/* [ATT-2]: every token of a training case decoded on its own gets the bits that it has there. */
+static void token_by_token_changes_no_bit(void **state) {
+    (void)state;
+    uint64_t seed = test_seed();
+    for (Isa isa = ISA_REFERENCE; isa <= isa_of_cpu(); isa++) {
+        KernelTable kernels = table_of(isa, 2);
+        for (uint32_t i = 0; i < 6; i++) {
+            CaseRandom r = {{.seed = seed, .stream = RNG_TEST, .item = 400 + i}, 0};
+            AttentionCase c = case_random(&r, head_dims[i], 1, isa == ISA_REFERENCE ? 12 : 90);
+            Arrays whole = arrays_run(&kernels, &c, DTYPE_F32, 0);
+            size_t longest = 0, row[CASE_SEGMENTS];
+            for (size_t s = 0; s < c.n; s++) {
+                row[s] = c.segment[s].query_row;
+                if (c.segment[s].key_length > longest) longest = c.segment[s].key_length;
+            }
+            for (size_t t = 0; t < longest; t += 1 + t / 8) { // token t of all segments at once; parents are complete
+                AttentionCase step = c;
+                for (size_t s = 0; s < c.n; s++) {
+                    step.segment[s].query_length = t < c.segment[s].key_length;
+                    step.segment[s].query_row = row[s] + t;
+                    int leaf = 1;
+                    for (size_t u = s + 1; u < c.n; u++) leaf &= c.segment[u].parent != (int32_t)s;
+                    if (leaf && t < c.segment[s].key_length)
+                        step.segment[s].key_length = t + 1;
+                    else if (!leaf && t + 1 != c.segment[s].key_length)
+                        step.segment[s].query_length = 0;
+                }
+                Arrays alone = arrays_run(&kernels, &step, DTYPE_F32, 0);
+                for (size_t s = 0; s < c.n; s++)
+                    if (step.segment[s].query_length == 1) assert_true(same_segment(&step, s, &whole, &alone, 0));
+                arrays_free(&alone);
+            }
+            arrays_free(&whole);
+            case_free(&c);
+        }
+    }
+}
+
 static KernelTable honest; // what the planted entries call
 
 static void planted_softmax(size_t keys, size_t columns, float *s, size_t s_row, const int32_t *first,
@@ -316,7 +352,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(float32_follows_the_formula),       cmocka_unit_test(bfloat16_is_rounded_at_the_end),
         cmocka_unit_test(gradients_are_central_differences), cmocka_unit_test(threads_change_no_bit),
-        cmocka_unit_test(other_segments_change_no_bit),      cmocka_unit_test(planted_faults_are_found),
+        cmocka_unit_test(other_segments_change_no_bit),      cmocka_unit_test(token_by_token_changes_no_bit),
+        cmocka_unit_test(planted_faults_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

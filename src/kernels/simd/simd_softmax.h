@@ -1,6 +1,6 @@
-/* simd_softmax.h - softmax down the columns of a tile: a column is a query, so nothing is summed across lanes. */
+/* simd_softmax.h - online softmax of a tile. Down columns a query is a lane and nothing is summed across lanes; along
+ * rows a key is a lane. Both do the same arithmetic in the same order: key k goes to partial sum k mod 8. */
 
-/* Partial sums of a block: key k goes to number k mod SUMS, which hides latency and rounds less than one long sum. */
 enum { SUMS = 8 };
 
 SIMD_INLINE Ints softmax_sees(size_t key, const int32_t *first, const int32_t *end) {
@@ -23,7 +23,7 @@ SIMD_INLINE void softmax_lanes(size_t keys, float *s, size_t s_row, const int32_
 #pragma GCC unroll 8
         for (size_t j = 0; j < SUMS; j++) {
             if (k + j >= keys) break;
-            Floats value = simd_exp(simd_load(s + (k + j) * s_row) - shift);
+            Floats value = simd_exp_weight(simd_load(s + (k + j) * s_row) - shift);
             if (masked) value = simd_where(softmax_sees(k + j, first, end), value);
             simd_store(s + (k + j) * s_row, value);
             partial[j] += value;
@@ -45,6 +45,33 @@ static void simd_softmax_columns(size_t keys, size_t columns, float *s, size_t s
             softmax_lanes(keys, s + q, s_row, first + q, end + q, maximum + q, sum + q, keep + q, 1);
 }
 
+static void simd_softmax_rows(size_t rows, size_t keys, float *s, size_t s_row, const int32_t *first,
+                              const int32_t *end, float *maximum, float *sum, float *keep) {
+    const float lowest = -__builtin_inff();
+    for (size_t q = 0; q < rows; q++, s += s_row) {
+        size_t from = first == NULL ? 0 : (size_t)first[q], to = first == NULL ? keys : (size_t)end[q];
+        float old = maximum[q], best = old;
+        for (size_t k = from; k < to; k++) best = s[k] > best ? s[k] : best;
+        float shift = best != lowest ? best : 0;
+        for (size_t k = 0; k < keys; k += SIMD_LANES) {
+            size_t left = keys - k;
+            if (left >= SIMD_LANES)
+                simd_store(s + k, simd_exp_weight(simd_load(s + k) - shift));
+            else
+                simd_store_some(s + k, left, simd_exp_weight(simd_load_some(s + k, left) - shift));
+        }
+        for (size_t k = 0; k < from && k < keys; k++) s[k] = 0;
+        for (size_t k = to; k < keys; k++) s[k] = 0;
+        float partial[SUMS] = {0};
+        for (size_t k = 0; k < keys; k++) partial[k % SUMS] += s[k];
+        float total = ((partial[0] + partial[4]) + (partial[2] + partial[6])) +
+                      ((partial[1] + partial[5]) + (partial[3] + partial[7]));
+        keep[q] = simd_exp(simd_all(old - shift))[0];
+        sum[q] = sum[q] * keep[q] + total;
+        maximum[q] = best;
+    }
+}
+
 static void simd_softmax_columns_backward(size_t keys, size_t columns, float *s, float *ds, size_t s_row,
                                           const int32_t *first, const int32_t *end, const float *lse,
                                           const float *delta) {
@@ -52,7 +79,7 @@ static void simd_softmax_columns_backward(size_t keys, size_t columns, float *s,
         Floats shift = simd_load(lse + q), less = simd_load(delta + q);
         for (size_t k = 0; k < keys; k++) {
             float *at = s + k * s_row + q, *slope = ds + k * s_row + q;
-            Floats p = simd_exp(simd_load(at) - shift), d = p * (simd_load(slope) - less);
+            Floats p = simd_exp_weight(simd_load(at) - shift), d = p * (simd_load(slope) - less);
             if (first != NULL) {
                 Ints visible = softmax_sees(k, first + q, end + q);
                 p = simd_where(visible, p), d = simd_where(visible, d);

@@ -9,7 +9,10 @@
 // clang-format on
 
 static void simd_table_override(KernelTable *table) {
+    table->tile_load = simd_tile_load;
+    table->tile_transpose = simd_tile_transpose;
     table->tile_product = simd_tile_product;
     table->softmax_columns = simd_softmax_columns;
+    table->softmax_rows = simd_softmax_rows;
     table->softmax_columns_backward = simd_softmax_columns_backward;
 }

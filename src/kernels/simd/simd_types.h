@@ -18,10 +18,34 @@ typedef int32_t Ints __attribute__((vector_size(4 * SIMD_LANES)));
 typedef float FloatsAnywhere __attribute__((vector_size(4 * SIMD_LANES), aligned(4), may_alias));
 typedef int32_t IntsAnywhere __attribute__((vector_size(4 * SIMD_LANES), aligned(4), may_alias));
 
+// Half of a cache line; the width of what must not depend on SIMD_LANES.
+typedef float Eight __attribute__((vector_size(32)));
+typedef float EightAnywhere __attribute__((vector_size(32), aligned(4), may_alias));
+typedef uint16_t Halves __attribute__((vector_size(2 * SIMD_LANES)));
+typedef uint16_t HalvesAnywhere __attribute__((vector_size(2 * SIMD_LANES), aligned(2), may_alias));
+typedef uint32_t Words __attribute__((vector_size(4 * SIMD_LANES)));
+
 SIMD_INLINE Floats simd_load(const float *x) { return *(const FloatsAnywhere *)x; }
 SIMD_INLINE void simd_store(float *x, Floats v) { *(FloatsAnywhere *)x = v; }
 SIMD_INLINE Ints simd_load_ints(const int32_t *x) { return *(const IntsAnywhere *)x; }
 SIMD_INLINE Floats simd_all(float a) { return a - (Floats){0}; }
+
+/* The first `left` < SIMD_LANES elements; the others are 0, or not written. */
+SIMD_INLINE Floats simd_load_some(const float *x, size_t left) {
+    Floats v = {0};
+    memcpy(&v, x, left * sizeof *x);
+    return v;
+}
+SIMD_INLINE void simd_store_some(float *x, size_t left, Floats v) { memcpy(x, &v, left * sizeof *x); }
+
+/* bfloat16 is the upper half of a float. */
+SIMD_INLINE Floats simd_widen(Halves x) { return (Floats)(__builtin_convertvector(x, Words) << 16); }
+SIMD_INLINE Floats simd_load_bf16(const uint16_t *x) { return simd_widen(*(const HalvesAnywhere *)x); }
+SIMD_INLINE Floats simd_load_bf16_some(const uint16_t *x, size_t left) {
+    Halves v = {0};
+    memcpy(&v, x, left * sizeof *x);
+    return simd_widen(v);
+}
 
 /* a where the mask is all ones, 0 where it is 0. */
 SIMD_INLINE Floats simd_where(Ints mask, Floats a) { return (Floats)(mask & (Ints)a); }
