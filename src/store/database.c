@@ -257,3 +257,20 @@ int query_blob(const Query *query, int column, const void **out, size_t *size, E
         return error_set(error, ERROR_MEMORY, "%s: no memory to read a blob", query->db->path);
     return 0;
 }
+
+int query_words(const Query *query, int column, void **out, size_t *count, Error *error) {
+    const void *blob;
+    size_t size;
+    if (query_blob(query, column, &blob, &size, error) != 0) return -1;
+    if (size % 4 != 0) return database_damaged(query->db, "the length of a list of words is no multiple of 4", error);
+    uint8_t *copy = malloc(size + 1);
+    if (copy == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory for %zu bytes", query->db->path, size);
+    for (size_t i = 0; i < size / 4; i++) {
+        const uint8_t *b = (const uint8_t *)blob + 4 * i;
+        uint32_t w = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+        memcpy(copy + 4 * i, &w, 4);
+    }
+    *out = copy;
+    *count = size / 4;
+    return 0;
+}

@@ -75,3 +75,5 @@ int query_real(const Query *query, int column, double *out, Error *error); // fi
 int query_text(const Query *query, int column, const char **out, Error *error);
 int query_copy(const Query *query, int column, char *out, size_t capacity, Error *error); // text that must fit
 int query_blob(const Query *query, int column, const void **out, size_t *size, Error *error);
+/* A blob of little-endian words of 4 bytes as an array of int32_t or float, to be freed. */
+int query_words(const Query *query, int column, void **out, size_t *count, Error *error);

@@ -66,31 +66,14 @@ void run_store_rollback(RunStore *store) {
 /* Words of 4 bytes as little-endian bytes. */
 static Value words(Buffer *scratch, const void *values, size_t count) {
     buffer_clear(scratch);
-    for (size_t i = 0; i < count; i++) {
+    buffer_append(scratch, values, 4 * count);
+    for (size_t i = 0; i + 4 <= scratch->size; i += 4) {
         uint32_t w;
-        memcpy(&w, (const char *)values + 4 * i, 4);
+        memcpy(&w, scratch->data + i, 4);
         const uint8_t bytes[4] = {(uint8_t)w, (uint8_t)(w >> 8), (uint8_t)(w >> 16), (uint8_t)(w >> 24)};
-        buffer_append(scratch, bytes, 4);
+        memcpy(scratch->data + i, bytes, 4);
     }
     return value_blob(scratch->data, scratch->size);
-}
-
-/* The words of a blob column; *out is new. A length that is no multiple of 4 is ERROR_INPUT. */
-static int read_words(const Query *query, int column, void **out, size_t *count, Error *error) {
-    const void *blob;
-    size_t size;
-    if (query_blob(query, column, &blob, &size, error) != 0) return -1;
-    if (size % 4 != 0) return database_damaged(query->db, "the length of a list of words is no multiple of 4", error);
-    uint8_t *copy = malloc(size + 1);
-    if (copy == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory for %zu bytes", query->db->path, size);
-    for (size_t i = 0; i < size / 4; i++) {
-        const uint8_t *b = (const uint8_t *)blob + 4 * i;
-        uint32_t w = (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-        memcpy(copy + 4 * i, &w, 4);
-    }
-    *out = copy;
-    *count = size / 4;
-    return 0;
 }
 
 /* A text column as a new string. */
@@ -224,7 +207,7 @@ int run_store_count_prompts(RunStore *store, size_t *count, Error *error) {
 static int read_prompt(const Query *query, void *row, Error *error) {
     StoredPrompt p = {0};
     void *ids = NULL;
-    if (query_u32(query, 0, &p.prompt, error) != 0 || read_words(query, 1, &ids, &p.length, error) != 0 ||
+    if (query_u32(query, 0, &p.prompt, error) != 0 || query_words(query, 1, &ids, &p.length, error) != 0 ||
         read_text(query, 2, &p.messages, error) != 0) {
         free(ids);
         return -1;
@@ -284,9 +267,10 @@ static int read_response(const Query *query, void *row, Error *error) {
     size_t logprobs;
     uint64_t chars, stopped;
     if (query_u32(query, 0, &r.round, error) != 0 || query_u32(query, 1, &r.prompt, error) != 0 ||
-        query_u32(query, 2, &r.k, error) != 0 || read_words(query, 3, &ids, &r.length, error) != 0 ||
-        read_words(query, 4, &logprob, &logprobs, error) != 0 || query_whole(query, 6, INT64_MAX, &chars, error) != 0 ||
-        query_whole(query, 7, 1, &stopped, error) != 0 || query_copy(query, 8, r.model, sizeof r.model, error) != 0)
+        query_u32(query, 2, &r.k, error) != 0 || query_words(query, 3, &ids, &r.length, error) != 0 ||
+        query_words(query, 4, &logprob, &logprobs, error) != 0 ||
+        query_whole(query, 6, INT64_MAX, &chars, error) != 0 || query_whole(query, 7, 1, &stopped, error) != 0 ||
+        query_copy(query, 8, r.model, sizeof r.model, error) != 0)
         goto failed;
     if (logprobs != r.length) {
         database_damaged(query->db, "a response has more or fewer log-probs than tokens", error);
