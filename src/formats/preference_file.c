@@ -113,6 +113,7 @@ static bool is_empty_answer(const json_t *part, bool keep_empty) {
 /* Why a row is of no use, or DROP_REASONS. */
 static DropReason judge(const PreferenceRow *row, const PreferenceOptions *o) {
     bool pair = o->use == PREFERENCE_PAIRS;
+    if (preference_row_is_tokens(row->prompt)) return DROP_REASONS; // taken as it is
     if (is_empty_prompt(row->prompt)) return DROP_EMPTY_PROMPT;
     if ((pair || o->use == PREFERENCE_COMPLETIONS) && is_empty_answer(row->chosen, o->keep_empty))
         return DROP_EMPTY_ANSWER;

@@ -283,6 +283,42 @@ static double score(const Source *s, const char *key) {
     return json_is_number(value) ? json_number_value(value) : NAN;
 }
 
+bool preference_row_is_tokens(const json_t *part) { return json_is_integer(json_array_get(part, 0)); }
+
+static int read_ids(const Source *s, json_t *ids, const char *key, json_t **part) {
+    size_t i;
+    json_t *id;
+    if (!json_is_array(ids) || json_array_size(ids) == 0)
+        return fail(s, ERROR_INPUT, "\"%s\" must be a list of token ids with at least one of them", key);
+    json_array_foreach(ids, i, id) {
+        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
+            return fail(s, ERROR_INPUT, "\"%s\"[%zu] is not a token id (a whole number >= 0)", key, i);
+    }
+    *part = json_incref(ids);
+    return 0;
+}
+
+/* [PR-3] A row of token ids: nothing of it goes through a template or a tokenizer. */
+static int read_token_row(PreferenceRow *row, const Source *s) {
+    json_t *chosen = member(s, "chosen_ids"), *rejected = member(s, "rejected_ids"),
+           *responses = member(s, "response_ids");
+    row->prompt_layout = PROMPT_TOKENS;
+    row->answer_layout = chosen == NULL && responses == NULL ? ANSWER_NONE : ANSWER_TOKENS;
+    if (read_ids(s, member(s, "prompt_ids"), "prompt_ids", &row->prompt) != 0 ||
+        (chosen != NULL && read_ids(s, chosen, "chosen_ids", &row->chosen) != 0) ||
+        (rejected != NULL && read_ids(s, rejected, "rejected_ids", &row->rejected) != 0))
+        return -1;
+    if (responses == NULL) return 0;
+    if (!json_is_array(responses) || (row->responses = json_array()) == NULL)
+        return fail(s, ERROR_INPUT, "\"response_ids\" must be a list of lists of token ids");
+    for (size_t k = 0; k < json_array_size(responses); k++) {
+        json_t *part;
+        if (read_ids(s, json_array_get(responses, k), "response_ids", &part) != 0) return -1;
+        if (json_array_append_new(row->responses, part) != 0) return no_memory(s);
+    }
+    return 0;
+}
+
 /* [PR-2] One part that is messages makes all of them messages. */
 static bool has_messages(const PreferenceRow *row) {
     for (size_t k = 0; k < json_array_size(row->responses); k++)
@@ -297,6 +333,8 @@ int preference_row_parse(PreferenceRow *row, const json_t *object, const char *n
     int result = -1;
     if (!json_is_object(object))
         fail(&s, ERROR_INPUT, "this row is %s where an object was expected", json_type_name(json_typeof(object)));
+    else if (member(&s, "prompt_ids") != NULL)
+        result = read_token_row(row, &s);
     else if (read_answers(row, &s) == 0 && read_prompt(row, &s) == 0 && read_arguments(row, &s) == 0)
         result = has_messages(row) ? preference_row_wrap(row, error) : 0;
     if (result != 0) preference_row_free(row);
@@ -321,6 +359,7 @@ static int wrap_part(json_t **part, const char *role) {
 }
 
 int preference_row_wrap(PreferenceRow *row, Error *error) {
+    if (preference_row_is_tokens(row->prompt)) return 0;
     int failed =
         wrap_part(&row->prompt, "user") | wrap_part(&row->chosen, "assistant") | wrap_part(&row->rejected, "assistant");
     for (size_t k = 0; k < json_array_size(row->responses); k++) {
@@ -351,7 +390,8 @@ const char *prompt_layout_name(PromptLayout layout) {
                                                       "the common beginning of two chats",
                                                       "\"conversations\" or \"messages\"",
                                                       "\"instruction\" or \"question\"",
-                                                      "the first of \"turns\""};
+                                                      "the first of \"turns\"",
+                                                      "\"prompt_ids\""};
     return names[layout];
 }
 
@@ -362,6 +402,7 @@ const char *answer_layout_name(AnswerLayout layout) {
                                                       "\"chosen\" and \"rejected\" (one message each)",
                                                       "\"output\" ([chosen, rejected])",
                                                       "\"responses\"",
-                                                      "one answer"};
+                                                      "one answer",
+                                                      "token ids"};
     return names[layout];
 }

@@ -3,6 +3,7 @@
  * The layout is found column by column, row by row:
  *
  *   prompt    "prompt": text, or messages                               TRL
+ *             "prompt_ids": token ids                                   rows that are tokenised already [PR-3]
  *             the common beginning of chosen and rejected [PR-1]        TRL without "prompt", UltraFeedback binarized
  *             "conversations" or "messages", "system"?                  LLaMA-Factory sharegpt; chats
  *             "instruction" or "question", "input"?, "system"?, "history"?   LLaMA-Factory alpaca; DICE prompts
@@ -11,6 +12,7 @@
  *             "output": [chosen, rejected]                              old alpaca ranking
  *             "responses": [K texts or message lists], "rewards": [K]?  what `dice` exports
  *             "completion", "output": text, the last message of a chat  supervised rows: chosen alone
+ *             "chosen_ids", "rejected_ids", "response_ids": [K lists]   with "prompt_ids"
  *
  * A message is {"role", "content"} or {"from", "value"} (human, gpt, system, observation, ...); it becomes the former.
  * If any part of a row is messages, or its prompt an instruction, the row is conversational and every part becomes
@@ -34,6 +36,7 @@ typedef enum {
     PROMPT_CHAT,            // "conversations" or "messages"
     PROMPT_INSTRUCTION,     // "instruction" or "question", with "input", "system" and "history"
     PROMPT_TURNS,           // "turns"
+    PROMPT_TOKENS,          // "prompt_ids"
     PROMPT_LAYOUTS
 } PromptLayout;
 
@@ -45,11 +48,12 @@ typedef enum {
     ANSWER_OUTPUT_PAIR, // "output" is [chosen, rejected]
     ANSWER_RESPONSES,   // "responses"
     ANSWER_COMPLETION,  // one answer: it is `chosen`, and there is no rejected
+    ANSWER_TOKENS,      // "chosen_ids" and "rejected_ids", "chosen_ids" alone, or "response_ids"
     ANSWER_LAYOUTS
 } AnswerLayout;
 
 typedef struct {
-    bool conversational;                 // parts are arrays of messages; otherwise strings
+    bool conversational;                 // parts are arrays of messages; otherwise strings, or arrays of token ids
     json_t *prompt;                      // never NULL
     json_t *chosen, *rejected;           // NULL: none
     json_t *responses;                   // array of K parts, NULL: none
@@ -68,8 +72,11 @@ typedef struct {
 int preference_row_parse(PreferenceRow *row, const json_t *object, const char *name, size_t line, Error *error);
 void preference_row_free(PreferenceRow *row);
 
-/* A plain row becomes conversational; a conversational one stays. */
+/* A plain row becomes conversational; a conversational one and one of token ids stay. */
 int preference_row_wrap(PreferenceRow *row, Error *error);
+
+/* Whether a part is a list of token ids. */
+bool preference_row_is_tokens(const json_t *part);
 
 /* What a part says: the text itself, or the content of the last message, "" where that is not the assistant's. */
 const char *preference_row_answer(const json_t *part, size_t *bytes);

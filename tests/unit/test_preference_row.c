@@ -70,6 +70,9 @@ static const struct {
      "[" A("c") "]", NULL, PROMPT_CHAT, ANSWER_COMPLETION},
     {"{\"prompt\": \"p\", \"completion\": \"c\"}", "\"p\"", "\"c\"", NULL, PROMPT_TEXT, ANSWER_COMPLETION},
     {"{\"turns\": [\"p\", \"q\"]}", "[" U("p") "]", NULL, NULL, PROMPT_TURNS, ANSWER_NONE},
+    {"{\"prompt_ids\": [1, 2], \"chosen_ids\": [3], \"rejected_ids\": [4, 5]}", "[1,2]", "[3]", "[4,5]", PROMPT_TOKENS,
+     ANSWER_TOKENS}, // [PR-3]
+    {"{\"prompt_ids\": [1, 2]}", "[1,2]", NULL, NULL, PROMPT_TOKENS, ANSWER_NONE},
     // [PR-1] as TRL's extract_prompt gives it
     {"{\"chosen\": \"The sky is blue.\", \"rejected\": \"The sky is green.\"}", "\"The sky is\"", "\" blue.\"",
      "\" green.\"", PROMPT_COMMON_TEXT, ANSWER_TEXTS},
@@ -96,7 +99,8 @@ static void reads_every_layout(void **state) {
             fail_msg("case %zu: found %s, %s", i, prompt_layout_name(row.prompt_layout),
                      answer_layout_name(row.answer_layout));
         assert_int_equal(row.line, 3);
-        assert_int_equal(row.conversational, json_is_array(row.prompt)); // [PR-2]
+        assert_int_equal(row.conversational,
+                         json_is_array(row.prompt) && !preference_row_is_tokens(row.prompt)); // [PR-2]
         assert_true(row.chosen == NULL || json_typeof(row.chosen) == json_typeof(row.prompt));
         assert_true(row.rejected == NULL || json_typeof(row.rejected) == json_typeof(row.prompt));
         preference_row_free(&row);
@@ -161,6 +165,10 @@ static void refuses_with_a_reason(void **state) {
                  {"{\"instruction\": \"p\", \"history\": [[\"a\"]]}", "\"history\" is missing"},
                  {"{\"conversations\": \"p\"}", "\"conversations\" is a string where a list"},
                  {"{\"turns\": [1]}", "\"turns\" must be"},
+                 {"{\"prompt_ids\": []}", "\"prompt_ids\" must be a list of token ids"},
+                 {"{\"prompt_ids\": [1, -2]}", "\"prompt_ids\"[1] is not a token id"},
+                 {"{\"prompt_ids\": [1], \"chosen_ids\": [\"a\"]}", "\"chosen_ids\"[0] is not a token id"},
+                 {"{\"prompt_ids\": [1], \"response_ids\": [3]}", "\"response_ids\" must be a list of token ids"},
                  {"{\"prompt\": \"p\", \"tools\": \"[\"}", "x:9: tools:1:1: not valid JSON"},
                  {"{\"prompt\": \"p\", \"tools\": {}}", "\"tools\" and \"documents\" must be lists"},
                  {"{\"prompt\": \"p\", \"chat_template_kwargs\": []}", "must be an object"}};
