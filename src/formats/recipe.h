@@ -43,51 +43,76 @@ typedef struct {
  *   REAL(low, high) ABOVE(low, high) BELOW(low, high)    double; ABOVE excludes low, BELOW excludes high */
 // clang-format off
 #define RECIPE_TOP(X, group) \
-    X(group, char *, model, NULL, NEEDED_PATH, FIXED, "the model to start from, pi(0): a Hugging Face directory or a .gguf file") \
-    X(group, char *, reference, NULL, PATH, FIXED, "what `model` was DPO-trained against, pi(-1); without it round 0 runs first: plain DPO on `data.offline`, starting from `model`") \
+    X(group, char *, model, NULL, NEEDED_PATH, FIXED, \
+      "the model to start from, pi(0): a Hugging Face directory or a .gguf file") \
+    X(group, char *, reference, NULL, PATH, FIXED, \
+      "what `model` was DPO-trained against, pi(-1); without it round 0 runs first: plain DPO on " \
+      "`data.offline`, starting from `model`") \
     X(group, char *, output, NULL, NEEDED_PATH, FREE, "the run directory: everything the run produces") \
-    X(group, size_t, rounds, "2", WHOLE(0, 1000), FREE, "DICE rounds, after round 0 where there is one; may be raised to continue a finished run") \
+    X(group, size_t, rounds, "2", WHOLE(0, 1000), FREE, \
+      "DICE rounds, after round 0 where there is one; may be raised to continue a finished run") \
     X(group, uint64_t, seed, "0", WHOLE(0, UINT64_MAX), FIXED, "of every random draw") \
-    X(group, size_t, threads, "0", WHOLE(0, 4096), FREE, "processor threads; 0: all cores. Results do not depend on it") \
-    X(group, RecipePrecision, precision, "auto", ONE_OF("auto|bfloat16|float32"), FIXED, "of matrix products; auto: bfloat16 where the processor has it")
+    X(group, size_t, threads, "0", WHOLE(0, 4096), FREE, \
+      "processor threads; 0: all cores. Results do not depend on it") \
+    X(group, RecipePrecision, precision, "auto", ONE_OF("auto|bfloat16|float32"), FIXED, \
+      "of matrix products; auto: bfloat16 where the processor has it")
 
 #define RECIPE_DATA(X, group) \
     X(group, char *, offline, NULL, PATH, FIXED, "preference pairs D_off: JSON lines or a JSON array, also as .gz") \
     X(group, char *, prompts, NULL, PATH, FIXED, "prompts to sample for; without it: the prompts of `data.offline`") \
     X(group, char *, validation, NULL, PATH, FIXED, "held-out preference pairs") \
-    X(group, size_t, validation_pairs, "0", WHOLE(0, 1000000000), FIXED, "pairs taken out of `data.offline` for validation where `data.validation` is not given") \
-    X(group, RecipeChat, chat, "auto", ONE_OF("auto|always|never"), FIXED, "whether plain-text rows become a user and an assistant turn of the model's chat template; auto: when it has one") \
+    X(group, size_t, validation_pairs, "0", WHOLE(0, 1000000000), FIXED, \
+      "pairs taken out of `data.offline` for validation where `data.validation` is not given") \
+    X(group, RecipeChat, chat, "auto", ONE_OF("auto|always|never"), FIXED, \
+      "whether plain-text rows become a user and an assistant turn of the model's chat template; auto: when" \
+      " it has one") \
     X(group, char *, system, "", TEXT, FIXED, "system message for conversations that have none") \
-    X(group, size_t, max_tokens, "4096", WHOLE(2, 16777216), FIXED, "longest prompt + response, in tokens; capped by the model's context") \
-    X(group, RecipeOverlong, overlong, "drop", ONE_OF("drop|cut"), FIXED, "what happens to an offline pair that is longer: left out, or its responses cut at the end")
+    X(group, size_t, max_tokens, "4096", WHOLE(2, 16777216), FIXED, \
+      "longest prompt + response, in tokens; capped by the model's context") \
+    X(group, RecipeOverlong, overlong, "drop", ONE_OF("drop|cut"), FIXED, \
+      "what happens to an offline pair that is longer: left out, or its responses cut at the end")
 
 #define RECIPE_SAMPLE(X, group) \
     X(group, size_t, responses, "16", WHOLE(2, 1024), FIXED, "responses to each prompt, K") \
     X(group, size_t, max_new_tokens, "2048", WHOLE(1, 16777216), FIXED, "tokens after which a response is cut") \
     X(group, double, temperature, "0.9", REAL(0, 100), FIXED, "divides the logits; 0: always the likeliest token") \
-    X(group, double, top_p, "1", ABOVE(0, 1), FIXED, "only the likeliest tokens that together have this probability; 1: off") \
+    X(group, double, top_p, "1", ABOVE(0, 1), FIXED, \
+      "only the likeliest tokens that together have this probability; 1: off") \
     X(group, size_t, top_k, "0", WHOLE(0, 16777216), FIXED, "only this many likeliest tokens; 0: off") \
-    X(group, double, min_p, "0", BELOW(0, 1), FIXED, "only tokens with at least this share of the likeliest one's probability; 0: off") \
-    X(group, double, repetition_penalty, "1", ABOVE(0, 100), FIXED, "logits of tokens already in the text are divided (positive) or multiplied (negative) by it; 1: off") \
+    X(group, double, min_p, "0", BELOW(0, 1), FIXED, \
+      "only tokens with at least this share of the likeliest one's probability; 0: off") \
+    X(group, double, repetition_penalty, "1", ABOVE(0, 100), FIXED, \
+      "logits of tokens already in the text are divided (positive) or multiplied (negative) by it; 1: off") \
     X(group, RecipeList, stop, "[]", LIST, FIXED, "tokens that end a response, as texts or ids; []: the model's own") \
     X(group, size_t, branches, "64", WHOLE(1, 65536), FREE, "responses in flight at a time: speed and memory") \
     X(group, bool, all, "false", FLAG, FIXED, "sample every prompt, even where the mix needs fewer") \
-    X(group, double, spare, "0.15", REAL(0, 100), FIXED, "extra share of prompts sampled to replace those that the filters drop")
+    X(group, double, spare, "0.15", REAL(0, 100), FIXED, \
+      "extra share of prompts sampled to replace those that the filters drop")
 
 #define RECIPE_FILTER(X, group) \
-    X(group, size_t, above_chars, "3", WHOLE(0, 1000000000), FIXED, "a response must have more characters (code points) than this") \
-    X(group, size_t, below_chars, "6700", WHOLE(1, 1000000000), FIXED, "a response must have fewer characters than this") \
-    X(group, size_t, min_responses, "8", WHOLE(2, 1024), FIXED, "a prompt with fewer responses left is dropped; capped at `sample.responses`")
+    X(group, size_t, above_chars, "3", WHOLE(0, 1000000000), FIXED, \
+      "a response must have more characters (code points) than this") \
+    X(group, size_t, below_chars, "6700", WHOLE(1, 1000000000), FIXED, \
+      "a response must have fewer characters than this") \
+    X(group, size_t, min_responses, "8", WHOLE(2, 1024), FIXED, \
+      "a prompt with fewer responses left is dropped; capped at `sample.responses`")
 
 #define RECIPE_REWARD(X, group) \
-    X(group, RecipeReference, reference, "previous", ONE_OF("previous|initial"), FIXED, "the model below the log-ratio: that of the round before, or always pi(-1)") \
-    X(group, RecipeAlpha, alpha, "exact", ONE_OF("exact|grid|fixed"), FIXED, "the charge for length: solved exactly, searched in steps of 0.001 from 0, or `reward.alpha_value`") \
+    X(group, RecipeReference, reference, "previous", ONE_OF("previous|initial"), FIXED, \
+      "the model below the log-ratio: that of the round before, or always pi(-1)") \
+    X(group, RecipeAlpha, alpha, "exact", ONE_OF("exact|grid|fixed"), FIXED, \
+      "the charge for length: solved exactly, searched in steps of 0.001 from 0, or `reward.alpha_value`") \
     X(group, double, alpha_value, "0", REAL(0, 1000), FIXED, "for `alpha: fixed`, in nats per character") \
-    X(group, RecipeScorePrecision, precision, "same", ONE_OF("same|float32|bfloat16"), FIXED, "of scoring; same: as the top-level `precision`") \
-    X(group, RecipeResponseEnd, response_end, "stop_token", ONE_OF("stop_token|template"), FIXED, "a response is counted up to its stop token, or with what the chat template puts after it") \
-    X(group, double, audit_share, "0.01", REAL(0, 1), FIXED, "share of the responses whose log-probs from sampling are computed again and compared") \
-    X(group, double, audit_threshold, "0.5", REAL(0, 1000000), FIXED, "mean absolute difference, in nats per response, above which everything is rescored") \
-    X(group, double, min_gap_noise, "0", REAL(0, 1000000), FIXED, "drops pairs whose reward gap is below this multiple of the measured noise; 0: off")
+    X(group, RecipeScorePrecision, precision, "same", ONE_OF("same|float32|bfloat16"), FIXED, \
+      "of scoring; same: as the top-level `precision`") \
+    X(group, RecipeResponseEnd, response_end, "stop_token", ONE_OF("stop_token|template"), FIXED, \
+      "a response is counted up to its stop token, or with what the chat template puts after it") \
+    X(group, double, audit_share, "0.01", REAL(0, 1), FIXED, \
+      "share of the responses whose log-probs from sampling are computed again and compared") \
+    X(group, double, audit_threshold, "0.5", REAL(0, 1000000), FIXED, \
+      "mean absolute difference, in nats per response, above which everything is rescored") \
+    X(group, double, min_gap_noise, "0", REAL(0, 1000000), FIXED, \
+      "drops pairs whose reward gap is below this multiple of the measured noise; 0: off")
 
 #define RECIPE_MIX(X, group) \
     X(group, double, gamma, "0.5", REAL(0, 1), FIXED, "share of offline pairs in a round's training data")
@@ -96,34 +121,42 @@ typedef struct {
     X(group, double, beta, "0.1", ABOVE(0, 1000), FIXED, "of the DPO loss: strength of the tie to the reference") \
     X(group, double, label_smoothing, "0", BELOW(0, 0.5), FIXED, "assumed share of swapped pairs (conservative DPO)") \
     X(group, double, learning_rate, "5e-7", ABOVE(0, 1), FIXED, "of AdamW, at its peak") \
-    X(group, RecipeSchedule, schedule, "constant", ONE_OF("constant|linear|cosine"), FIXED, "of the learning rate after the warm-up: constant, or falling to 0") \
+    X(group, RecipeSchedule, schedule, "constant", ONE_OF("constant|linear|cosine"), FIXED, \
+      "of the learning rate after the warm-up: constant, or falling to 0") \
     X(group, size_t, warmup_steps, "0", WHOLE(0, 1000000000), FIXED, "steps in which the learning rate rises from 0") \
     X(group, size_t, steps, "0", WHOLE(0, 1000000000), FIXED, "optimizer steps of a round; 0: by `train.epochs`") \
     X(group, double, epochs, "1", ABOVE(0, 10000), FIXED, "passes over a round's pairs, where `train.steps` is 0") \
     X(group, size_t, pairs_per_step, "32", WHOLE(1, 1000000), FIXED, "pairs of one optimizer step") \
-    X(group, size_t, micro_tokens, "8192", WHOLE(1, 1073741824), FIXED, "tokens of one forward and backward pass: speed, memory, and the order of sums") \
+    X(group, size_t, micro_tokens, "8192", WHOLE(1, 1073741824), FIXED, \
+      "tokens of one forward and backward pass: speed, memory, and the order of sums") \
     X(group, double, weight_decay, "0", REAL(0, 1), FIXED, "of AdamW, decoupled") \
     X(group, double, adam_beta1, "0.9", BELOW(0, 1), FIXED, "decay of AdamW's first moment") \
     X(group, double, adam_beta2, "0.999", BELOW(0, 1), FIXED, "decay of AdamW's second moment") \
     X(group, double, adam_eps, "1e-8", ABOVE(0, 1), FIXED, "added to the root of AdamW's second moment") \
     X(group, double, clip_norm, "1", REAL(0, 1000000), FIXED, "largest norm of the gradient; 0: off") \
     X(group, bool, checkpoint_activations, "false", FLAG, FREE, "computes activations twice to save memory") \
-    X(group, size_t, validate_every, "0", WHOLE(0, 1000000000), FREE, "steps between validations; 0: only at the end of a round") \
-    X(group, size_t, checkpoint_every, "50", WHOLE(0, 1000000000), FREE, "steps between checkpoints; 0: only at the end of a round")
+    X(group, size_t, validate_every, "0", WHOLE(0, 1000000000), FREE, \
+      "steps between validations; 0: only at the end of a round") \
+    X(group, size_t, checkpoint_every, "50", WHOLE(0, 1000000000), FREE, \
+      "steps between checkpoints; 0: only at the end of a round")
 
 #define RECIPE_ROUND0(X, group) \
     X(group, double, learning_rate, "0", REAL(0, 1), FIXED, "as `train.learning_rate`, for round 0; 0: the same") \
     X(group, size_t, steps, "0", WHOLE(0, 1000000000), FIXED, "as `train.steps`, for round 0; 0: the same") \
     X(group, double, epochs, "0", REAL(0, 10000), FIXED, "as `train.epochs`, for round 0; 0: the same") \
-    X(group, size_t, pairs_per_step, "0", WHOLE(0, 1000000), FIXED, "as `train.pairs_per_step`, for round 0; 0: the same")
+    X(group, size_t, pairs_per_step, "0", WHOLE(0, 1000000), FIXED, \
+      "as `train.pairs_per_step`, for round 0; 0: the same")
 
 #define RECIPE_REPORT(X, group) \
-    X(group, size_t, show, "3", WHOLE(0, 1000), FREE, "prompts that the report answers with the model before and after") \
+    X(group, size_t, show, "3", WHOLE(0, 1000), FREE, \
+      "prompts that the report answers with the model before and after") \
     X(group, size_t, show_tokens, "128", WHOLE(1, 16777216), FREE, "longest such answer, in tokens")
 
 #define RECIPE_EXPORT(X, group) \
-    X(group, RecipeDtype, dtype, "auto", ONE_OF("auto|float32|bfloat16"), FIXED, "of the weights in the checkpoints of finished rounds; auto: as the model came") \
-    X(group, size_t, shard_bytes, "5000000000", WHOLE(1000000, 1000000000000), FREE, "largest safetensors file; a checkpoint over it is split")
+    X(group, RecipeDtype, dtype, "auto", ONE_OF("auto|float32|bfloat16"), FIXED, \
+      "of the weights in the checkpoints of finished rounds; auto: as the model came") \
+    X(group, size_t, shard_bytes, "5000000000", WHOLE(1000000, 1000000000000), FREE, \
+      "largest safetensors file; a checkpoint over it is split")
 
 /* G(group, its keys, meaning), in the order of the canonical text and of the reference. */
 #define RECIPE_GROUPS(G) \
