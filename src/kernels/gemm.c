@@ -3,12 +3,13 @@
 #include "kernels/gemm_plan.h"
 #include "kernels/ref/ref_gemm.h"
 
+#include <assert.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* A packed piece of a weight stays in a core's second-level cache while the rows stream by. */
-enum { PIECE_BYTES = 1 << 20, PIECE_MULTIPLE = 32 };
+enum { PIECE_BYTES = 1 << 20, PIECE_MULTIPLE = 32, PIECE_COLUMNS = 1024 };
 /* A piece of a weight gradient, at most, and the rows that it sums at once. */
 enum { GRADIENT_OUT = 512, GRADIENT_IN = 1024, GRADIENT_ROWS = 512, GRADIENT_MULTIPLE = 64 };
 
@@ -105,6 +106,7 @@ static void copy_rows(const KernelTable *kernels, size_t rows, size_t padded, si
 static size_t piece_width(size_t depth, size_t columns, size_t element) {
     size_t most = PIECE_BYTES / (depth * element), pieces = 2;
     if (most < PIECE_MULTIPLE) most = PIECE_MULTIPLE;
+    if (most > PIECE_COLUMNS) most = PIECE_COLUMNS;
     while (pieces * most < columns) pieces += 2;
     size_t width = size_round_up((columns + pieces - 1) / pieces, PIECE_MULTIPLE);
     return width < columns ? width : columns;
@@ -270,6 +272,7 @@ typedef struct {
     GemmContext *context;
     const Side *side;
     const Rows *rows;
+    size_t first_piece, pieces;
     DType input, output;              // of the product
     bool stage_a, stage_c;            // always; otherwise only where fewer rows are left than the product has
     size_t a_row, c_row;              // strides that the product sees
@@ -298,7 +301,7 @@ static Block block_at(const GemmPlan *plan, size_t T, size_t index) {
 static int run_piece(const Call *call, size_t p, size_t index, int thread) {
     const Rows *rows = call->rows;
     const KernelTable *kernels = call->context->kernels;
-    const GemmPlan *plan = p + 1 == call->side->pieces ? call->last_plan : call->plan;
+    const GemmPlan *plan = p + 1 == call->pieces ? call->last_plan : call->plan;
     const Block block = block_at(plan, rows->T, index);
     size_t depth = call->side->depth, width = plan->shape.columns;
     bool stage_a = call->stage_a || block.count < block.height, stage_c = call->stage_c || block.count < block.height;
@@ -312,38 +315,49 @@ static int run_piece(const Call *call, size_t p, size_t index, int thread) {
     if (stage_c && rows->accumulate)
         copy_rows(kernels, block.count, block.height, width, c, rows->c_stride, rows->c_type, staged_c, call->c_row,
                   call->output);
-    int status = gemm_onednn_product_run(block.product, thread, stage_a ? staged_a : a, NULL, call->side->packed[p],
-                                         stage_c ? staged_c : c);
+    int status = gemm_onednn_product_run(block.product, thread, stage_a ? staged_a : a, NULL,
+                                         call->side->packed[call->first_piece + p], stage_c ? staged_c : c);
     if (stage_c)
         copy_rows(kernels, block.count, block.count, width, staged_c, call->c_row, call->output, c, rows->c_stride,
                   rows->c_type);
     return status;
 }
 
-static int run_side(GemmContext *context, const Side *side, const Rows *rows, Error *error) {
-    Call call = {.context = context, .side = side, .rows = rows, .input = input_type(context, rows->compute)};
-    bool widened = call.input != rows->compute;
-    call.output = widened ? DTYPE_F32 : rows->c_type;
-    call.stage_a = widened, call.stage_c = call.output != rows->c_type;
-    call.a_row = call.stage_a ? side->depth : rows->a_stride;
-    call.c_row = call.stage_c ? side->width : rows->c_stride;
-    GemmShape shape = {.columns = side->width,
+/* Chooses strides, finds the plans and gets the staging for their highest blocks. */
+static int prepare(Call *call, Error *error) {
+    const Side *side = call->side;
+    const Rows *rows = call->rows;
+    call->input = input_type(call->context, rows->compute);
+    bool widened = call->input != rows->compute;
+    call->output = widened ? DTYPE_F32 : rows->c_type;
+    call->stage_a = widened, call->stage_c = call->output != rows->c_type;
+    call->a_row = call->stage_a ? side->depth : rows->a_stride;
+    call->c_row = call->stage_c ? side->width : rows->c_stride;
+    GemmShape shape = {.columns = width_of(side, call->first_piece + call->pieces - 1),
                        .depth = side->depth,
-                       .a_row = call.a_row,
+                       .a_row = call->a_row,
                        .a_depth = 1,
-                       .c_row = call.c_row,
-                       .input = call.input,
-                       .output = call.output,
+                       .c_row = call->c_row,
+                       .input = call->input,
+                       .output = call->output,
                        .accumulate = rows->accumulate};
-    if (gemm_plan_find(context->plans, &shape, &call.plan, error) != 0) return -1;
-    shape.columns = width_of(side, side->pieces - 1);
-    if (gemm_plan_find(context->plans, &shape, &call.last_plan, error) != 0) return -1;
-    if (rows->T == 0) return 0;
+    if (gemm_plan_find(call->context->plans, &shape, &call->last_plan, error) != 0) return -1;
+    call->plan = call->last_plan;
+    shape.columns = side->width;
+    if (call->pieces > 1 && gemm_plan_find(call->context->plans, &shape, &call->plan, error) != 0) return -1;
     size_t highest =
-        call.plan->tall_rows > call.last_plan->tall_rows ? call.plan->tall_rows : call.last_plan->tall_rows;
-    size_t a_bytes = size_round_up(highest * call.a_row * dtype_bytes(call.input), 64);
-    if (stage(context, a_bytes + highest * call.c_row * dtype_bytes(call.output), error) != 0) return -1;
-    size_t blocks = blocks_of(call.plan, rows->T), last = side->pieces - 1,
+        call->plan->tall_rows > call->last_plan->tall_rows ? call->plan->tall_rows : call->last_plan->tall_rows;
+    size_t a_bytes = size_round_up(highest * call->a_row * dtype_bytes(call->input), 64);
+    return stage(call->context, a_bytes + highest * call->c_row * dtype_bytes(call->output), error);
+}
+
+/* The pieces [first, first + pieces) of a side. */
+static int run_side(GemmContext *context, const Side *side, size_t first, size_t pieces, const Rows *rows,
+                    Error *error) {
+    Call call = {.context = context, .side = side, .rows = rows, .first_piece = first, .pieces = pieces};
+    if (rows->T == 0) return 0;
+    if (prepare(&call, error) != 0) return -1;
+    size_t blocks = blocks_of(call.plan, rows->T), last = pieces - 1,
            work = last * blocks + blocks_of(call.last_plan, rows->T);
     int failed = 0;
 #pragma omp parallel for num_threads(context->kernels->threads) schedule(dynamic) reduction(| : failed)
@@ -351,8 +365,9 @@ static int run_side(GemmContext *context, const Side *side, const Rows *rows, Er
         size_t p = i / blocks < last ? i / blocks : last;
         failed |= run_piece(&call, p, i - p * blocks, omp_get_thread_num());
     }
-    shape.rows = rows->T, shape.columns = side->columns;
-    return failed == 0 ? 0 : gemm_onednn_failed(&shape, failed, error);
+    if (failed == 0) return 0;
+    const GemmShape shape = {.rows = rows->T, .columns = side->columns, .depth = side->depth, .input = rows->compute};
+    return gemm_onednn_failed(&shape, failed, error);
 }
 
 static void run_plain(const KernelTable *kernels, const RefGemm *plain, const Rows *rows, const void *b) {
@@ -362,8 +377,11 @@ static void run_plain(const KernelTable *kernels, const RefGemm *plain, const Ro
         ref_gemm_row(plain, (const char *)rows->a + t * a_bytes, b, (char *)rows->c + t * c_bytes);
 }
 
-int gemm_forward(GemmContext *context, const GemmWeight *weight, size_t T, const void *x, size_t x_stride, void *y,
-                 size_t y_stride, DType y_type, bool accumulate, Error *error) {
+size_t gemm_weight_piece(const GemmWeight *weight) { return weight->plain != NULL ? 1 : weight->forward.width; }
+
+int gemm_forward_columns(GemmContext *context, const GemmWeight *weight, size_t first, size_t count, size_t T,
+                         const void *x, size_t x_stride, void *y, size_t y_stride, DType y_type, bool accumulate,
+                         Error *error) {
     const Rows rows = {.T = T,
                        .a = x,
                        .a_stride = x_stride,
@@ -372,8 +390,11 @@ int gemm_forward(GemmContext *context, const GemmWeight *weight, size_t T, const
                        .compute = weight->compute,
                        .c_type = y_type,
                        .accumulate = accumulate};
-    if (context->library != NULL) return run_side(context, &weight->forward, &rows, error);
-    const RefGemm plain = {.columns = weight->out,
+    size_t piece = gemm_weight_piece(weight);
+    assert(first % piece == 0 && (count % piece == 0 || first + count == weight->out) && count > 0);
+    if (context->library != NULL)
+        return run_side(context, &weight->forward, first / piece, pieces_of(count, piece), &rows, error);
+    const RefGemm plain = {.columns = count,
                            .depth = weight->in,
                            .a_depth = 1,
                            .b_depth = 1,
@@ -381,8 +402,15 @@ int gemm_forward(GemmContext *context, const GemmWeight *weight, size_t T, const
                            .input = weight->compute,
                            .output = y_type,
                            .accumulate = accumulate};
-    run_plain(context->kernels, &plain, &rows, weight->plain);
+    run_plain(context->kernels, &plain, &rows,
+              (char *)weight->plain + first * weight->in * dtype_bytes(weight->compute));
     return 0;
+}
+
+int gemm_forward(GemmContext *context, const GemmWeight *weight, size_t T, const void *x, size_t x_stride, void *y,
+                 size_t y_stride, DType y_type, bool accumulate, Error *error) {
+    return gemm_forward_columns(context, weight, 0, weight->out, T, x, x_stride, y, y_stride, y_type, accumulate,
+                                error);
 }
 
 int gemm_data_gradient(GemmContext *context, const GemmWeight *weight, size_t T, const void *dy, size_t dy_stride,
@@ -395,7 +423,8 @@ int gemm_data_gradient(GemmContext *context, const GemmWeight *weight, size_t T,
                        .compute = weight->compute,
                        .c_type = dx_type,
                        .accumulate = accumulate};
-    if (context->library != NULL) return run_side(context, &weight->data_gradient, &rows, error);
+    if (context->library != NULL)
+        return run_side(context, &weight->data_gradient, 0, weight->data_gradient.pieces, &rows, error);
     const RefGemm plain = {.columns = weight->in,
                            .depth = weight->out,
                            .a_depth = 1,

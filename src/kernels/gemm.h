@@ -36,6 +36,11 @@ int gemm_weight_pack(GemmContext *context, GemmWeight *weight, const void *sourc
 /* y_type: DTYPE_F32 or the compute type. accumulate needs DTYPE_F32. x: (T, in) rows x_stride apart (elements). */
 int gemm_forward(GemmContext *context, const GemmWeight *weight, size_t T, const void *x, size_t x_stride, void *y,
                  size_t y_stride, DType y_type, bool accumulate, Error *error);
+/* The columns [first, first + count) of Y alone, y pointing at the first. Both are multiples of gemm_weight_piece, but
+ * first + count may be `out`. */
+int gemm_forward_columns(GemmContext *context, const GemmWeight *weight, size_t first, size_t count, size_t T, const void *x,
+                         size_t x_stride, void *y, size_t y_stride, DType y_type, bool accumulate, Error *error);
+size_t gemm_weight_piece(const GemmWeight *weight); // 1 .. 1024
 int gemm_data_gradient(GemmContext *context, const GemmWeight *weight, size_t T, const void *dy, size_t dy_stride,
                        void *dx, size_t dx_stride, DType dx_type, bool accumulate, Error *error);
 /* dw: (out, in) float32, contiguous. dy: (T, out), x: (T, in), both of type compute. */

@@ -3,6 +3,7 @@
  *   logits = hidden head^T,  logsumexp_r = ln sum_v exp(logits_rv),  logprob_n = logits[row_n, token_n] - logsumexp[row_n]
  * The vocabulary is walked in chunks (online maximum and sum); the backward pass computes each chunk again:
  *   dlogits_rv = sum over n with row_n = r of dlogprob_n ([v = token_n] - exp(logits_rv - logsumexp_r))
+ * A row's results do not depend on other rows nor on the thread count [TL-1]; dhead is summed in a fixed order [TL-2].
  * Several targets may share a row: the first tokens of all responses are predicted at the prompt's last position. */
 #pragma once
 #include "kernels/gemm.h"
@@ -14,6 +15,7 @@ typedef struct {
 } TokenTarget;
 
 typedef struct TokenHead TokenHead; // the (V, C) head, packed in vocabulary chunks
+/* trainable: whether token_logprob_backward will be called (also where the head itself is frozen). */
 int token_head_create(GemmContext *gemm, size_t vocabulary, size_t channels, DType compute, bool trainable, TokenHead **head, Error *error);
 int token_head_pack(GemmContext *gemm, TokenHead *head, const void *source, DType source_type, Error *error);
 void token_head_destroy(TokenHead *head);

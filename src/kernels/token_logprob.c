@@ -1,0 +1,234 @@
+#include "kernels/token_logprob.h"
+#include "base/arena.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A tile of logits is ROWS x CHUNK or less: it stays in the shared cache between its product and its softmax, and is
+ * high enough that the gradient of the head, read and written once a tile, does not wait for memory. Sums of
+ * exponentials are float32 within SUM elements and double beyond. */
+enum { ROWS = 512, CHUNK = 2048, SUM = 512 };
+
+typedef struct {
+    float maximum;
+    double sum; // of exp(logit - maximum)
+} RunningSum;
+
+struct TokenHead {
+    size_t V, C, chunk, chunks; // chunk: words of all chunks but the last
+    DType compute;
+    GemmWeight *forward;
+    GemmWeight **chunk_gradient; // (chunks), or NULL: not trainable
+    Arena arena;                 // of what follows
+    float *logits;               // (ROWS, chunk)
+    void *dlogits;               // (ROWS, chunk) compute type; the same memory as logits where that is float32
+    RunningSum *running;         // (ROWS)
+};
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Whole pieces of the weight, at most CHUNK words; a piece is never wider. */
+static size_t chunk_of(size_t V, size_t piece) { return smaller(V, CHUNK / piece * piece); }
+
+static size_t words_of(const TokenHead *head, size_t c) { return smaller(head->chunk, head->V - c * head->chunk); }
+
+static void lay_out(TokenHead *head, bool trainable, Arena *arena) {
+    head->logits = arena_take(arena, ROWS * head->chunk, sizeof *head->logits);
+    head->running = arena_take(arena, ROWS, sizeof *head->running);
+    head->dlogits = head->logits;
+    if (trainable && head->compute != DTYPE_F32)
+        head->dlogits = arena_take(arena, ROWS * head->chunk, dtype_bytes(head->compute));
+}
+
+static int create_gradient(GemmContext *gemm, TokenHead *head, Error *error) {
+    head->chunk_gradient = calloc(head->chunks, sizeof(GemmWeight *));
+    if (head->chunk_gradient == NULL)
+        return error_set(error, ERROR_MEMORY, "no memory for a head of %zu words", head->V);
+    for (size_t c = 0; c < head->chunks; c++)
+        if (gemm_weight_create(gemm, words_of(head, c), head->C, head->compute, GEMM_DATA_GRADIENT,
+                               &head->chunk_gradient[c], error) != 0)
+            return -1;
+    return 0;
+}
+
+int token_head_create(GemmContext *gemm, size_t vocabulary, size_t channels, DType compute, bool trainable,
+                      TokenHead **out, Error *error) {
+    *out = NULL;
+    TokenHead *head = calloc(1, sizeof *head);
+    if (head == NULL) return error_set(error, ERROR_MEMORY, "no memory for a head of %zu words", vocabulary);
+    *head = (TokenHead){.V = vocabulary, .C = channels, .compute = compute};
+    if (gemm_weight_create(gemm, vocabulary, channels, compute, GEMM_FORWARD, &head->forward, error) != 0) goto failed;
+    head->chunk = chunk_of(vocabulary, gemm_weight_piece(head->forward));
+    head->chunks = (vocabulary + head->chunk - 1) / head->chunk;
+    if (trainable && create_gradient(gemm, head, error) != 0) goto failed;
+    Arena counted = arena_counting();
+    lay_out(head, trainable, &counted);
+    if (arena_create(&head->arena, counted.used, error) != 0) goto failed;
+    lay_out(head, trainable, &head->arena);
+    *out = head;
+    return 0;
+failed:
+    token_head_destroy(head);
+    return -1;
+}
+
+void token_head_destroy(TokenHead *head) {
+    if (head == NULL) return;
+    for (size_t c = 0; head->chunk_gradient != NULL && c < head->chunks; c++)
+        gemm_weight_destroy(head->chunk_gradient[c]);
+    free(head->chunk_gradient);
+    gemm_weight_destroy(head->forward);
+    arena_destroy(&head->arena);
+    free(head);
+}
+
+size_t token_head_bytes(size_t vocabulary, size_t channels, DType compute, bool trainable) {
+    TokenHead head = {.V = vocabulary, .C = channels, .compute = compute, .chunk = smaller(vocabulary, CHUNK)};
+    Arena counted = arena_counting();
+    lay_out(&head, trainable, &counted);
+    size_t bytes = counted.used + sizeof head + gemm_weight_bytes(vocabulary, channels, compute, GEMM_FORWARD);
+    for (size_t first = 0; trainable && first < vocabulary; first += head.chunk)
+        bytes += gemm_weight_bytes(smaller(head.chunk, vocabulary - first), channels, compute, GEMM_DATA_GRADIENT);
+    return bytes;
+}
+
+int token_head_pack(GemmContext *gemm, TokenHead *head, const void *source, DType source_type, Error *error) {
+    size_t chunk_bytes = head->chunk * head->C * dtype_bytes(source_type);
+    if (gemm_weight_pack(gemm, head->forward, source, source_type, error) != 0) return -1;
+    for (size_t c = 0; head->chunk_gradient != NULL && c < head->chunks; c++)
+        if (gemm_weight_pack(gemm, head->chunk_gradient[c], (const char *)source + c * chunk_bytes, source_type,
+                             error) != 0)
+            return -1;
+    return 0;
+}
+
+/* The targets [*first, end) of rows below `row`, given that those before *first are of earlier rows. */
+static size_t targets_below(const TokenTarget *target, size_t n, size_t first, size_t row) {
+    while (first < n && (size_t)target[first].row < row) first++;
+    return first;
+}
+
+static int check_targets(const TokenHead *head, size_t R, size_t n, const TokenTarget *target, Error *error) {
+    for (size_t i = 0; i < n; i++) {
+        const TokenTarget t = target[i];
+        if (t.row < 0 || (size_t)t.row >= R || t.token < 0 || (size_t)t.token >= head->V ||
+            (i > 0 && t.row < target[i - 1].row))
+            return error_set(error, ERROR_INTERNAL,
+                             "target %zu (row %d, token %d) is not in order within %zu rows and %zu words", i,
+                             (int)t.row, (int)t.token, R, head->V);
+    }
+    return 0;
+}
+
+/* The logits of `rows` rows from `first` on, of chunk c. */
+static int compute_tile(GemmContext *gemm, TokenHead *head, size_t c, size_t first, size_t rows, const void *hidden,
+                        Error *error) {
+    const char *x = (const char *)hidden + first * head->C * dtype_bytes(head->compute);
+    return gemm_forward_columns(gemm, head->forward, c * head->chunk, words_of(head, c), rows, x, head->C, head->logits,
+                                head->chunk, DTYPE_F32, false, error);
+}
+
+static void absorb(const KernelTable *kernels, size_t words, const float *logits, RunningSum *running) {
+    float highest = kernels->maximum(words, logits);
+    if (highest > running->maximum) {
+        running->sum *= exp((double)running->maximum - highest);
+        running->maximum = highest;
+    }
+    for (size_t i = 0; i < words; i += SUM)
+        running->sum += kernels->exp_sum(smaller(SUM, words - i), logits + i, running->maximum, NULL);
+}
+
+int token_logprob_forward(GemmContext *gemm, const KernelTable *kernels, TokenHead *head, size_t R, const void *hidden,
+                          size_t n, const TokenTarget *target, float *logprob, float *logsumexp, Error *error) {
+    if (check_targets(head, R, n, target, error) != 0) return -1;
+    RunningSum *running = head->running;
+    for (size_t first = 0, from = 0, to; first < R; first += ROWS, from = to) {
+        size_t rows = smaller(ROWS, R - first);
+        to = targets_below(target, n, from, first + rows);
+        for (size_t r = 0; r < rows; r++) running[r] = (RunningSum){.maximum = -INFINITY};
+        for (size_t c = 0; c < head->chunks; c++) {
+            if (compute_tile(gemm, head, c, first, rows, hidden, error) != 0) return -1;
+            size_t words = words_of(head, c);
+#pragma omp parallel for num_threads(kernels->threads) schedule(static)
+            for (size_t r = 0; r < rows; r++) absorb(kernels, words, head->logits + r * head->chunk, &running[r]);
+            for (size_t i = from; i < to; i++) {
+                size_t word = (size_t)target[i].token - c * head->chunk; // wraps around below the chunk
+                if (word < words) logprob[i] = head->logits[((size_t)target[i].row - first) * head->chunk + word];
+            }
+        }
+        for (size_t i = from; i < to; i++) {
+            const RunningSum *s = &running[(size_t)target[i].row - first];
+            logprob[i] = (float)((double)logprob[i] - s->maximum - log(s->sum));
+        }
+        for (size_t r = 0; r < rows; r++) logsumexp[first + r] = (float)(running[r].maximum + log(running[r].sum));
+    }
+    return 0;
+}
+
+/* One row of a chunk: logits become the gradient, in the compute type. `target` are the n targets of this row. */
+static void differentiate(const KernelTable *kernels, const TokenHead *head, size_t c, float *logits, void *dlogits,
+                          size_t n, const TokenTarget *target, const float *dlogprob, float logsumexp) {
+    size_t words = words_of(head, c);
+    double total = 0;
+    for (size_t i = 0; i < n; i++) total += dlogprob[i];
+    kernels->exp_sum(words, logits, logsumexp, logits);
+    kernels->scale(words, (float)-total, logits);
+    for (size_t i = 0; i < n; i++) {
+        size_t word = (size_t)target[i].token - c * head->chunk;
+        if (word < words) logits[word] += dlogprob[i];
+    }
+    if (head->compute != DTYPE_F32) kernels->to_bf16(words, logits, dlogits);
+}
+
+/* A tile's logits become dlogits; its targets are [from, to). */
+static void differentiate_tile(const KernelTable *kernels, const TokenHead *head, size_t c, size_t first, size_t rows,
+                               size_t from, size_t to, const TokenTarget *target, const float *dlogprob,
+                               const float *logsumexp) {
+    size_t tile_row = head->chunk * dtype_bytes(head->compute);
+#pragma omp parallel for num_threads(kernels->threads) schedule(static)
+    for (size_t r = 0; r < rows; r++) {
+        size_t begin = from, low = to; // the first target of this row or a later one
+        while (begin < low) {
+            size_t middle = begin + (low - begin) / 2;
+            if ((size_t)target[middle].row < first + r)
+                begin = middle + 1;
+            else
+                low = middle;
+        }
+        size_t end = targets_below(target, to, begin, first + r + 1);
+        differentiate(kernels, head, c, head->logits + r * head->chunk, (char *)head->dlogits + r * tile_row,
+                      end - begin, target + begin, dlogprob + begin, logsumexp[first + r]);
+    }
+}
+
+/* Chunks outside, rows inside: a chunk's weights and its part of dhead stay in the cache. */
+int token_logprob_backward(GemmContext *gemm, const KernelTable *kernels, TokenHead *head, size_t R, const void *hidden,
+                           size_t n, const TokenTarget *target, const float *dlogprob, const float *logsumexp,
+                           float *dhidden, float *dhead, Error *error) {
+    assert(head->chunk_gradient != NULL);
+    if (check_targets(head, R, n, target, error) != 0) return -1;
+    size_t C = head->C, row_bytes = C * dtype_bytes(head->compute);
+    for (size_t c = 0; c < head->chunks; c++) {
+        size_t words = words_of(head, c);
+        for (size_t first = 0, from = 0, to; first < R; first += ROWS, from = to) {
+            size_t rows = smaller(ROWS, R - first);
+            to = targets_below(target, n, from, first + rows);
+            if (compute_tile(gemm, head, c, first, rows, hidden, error) != 0) return -1;
+            differentiate_tile(kernels, head, c, first, rows, from, to, target, dlogprob, logsumexp);
+            if (gemm_data_gradient(gemm, head->chunk_gradient[c], rows, head->dlogits, head->chunk, dhidden + first * C,
+                                   C, DTYPE_F32, c > 0, error) != 0)
+                return -1;
+            if (dhead != NULL && gemm_weight_gradient(gemm, rows, words, C, head->compute, head->dlogits, head->chunk,
+                                                      (const char *)hidden + first * row_bytes, C,
+                                                      dhead + c * head->chunk * C, error) != 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+int token_logits(GemmContext *gemm, const TokenHead *head, size_t R, const void *hidden, float *logits, Error *error) {
+    return gemm_forward(gemm, head->forward, R, hidden, head->C, logits, head->V, DTYPE_F32, false, error);
+}
