@@ -14,8 +14,10 @@
 #include <stdint.h>
 
 typedef struct {
-    const char *content; // the AddedTokens' own, ends with a 0
+    const char *content; // the AddedTokens' own, as is `form`; ends with a 0
     size_t bytes;
+    const char *form; // what is sought and what decoding begins with: content, or what the normalizer makes of it
+    size_t form_bytes;
     int32_t id;
     bool special, lstrip, rstrip, single_word, normalized;
 } AddedToken;
@@ -29,15 +31,14 @@ void added_tokens_free(AddedTokens *tokens);
 size_t added_tokens_count(const AddedTokens *tokens);
 const AddedToken *added_tokens_at(const AddedTokens *tokens, size_t index);
 
-/* A search through one text. Begin with all but text and bytes zero. */
+/* A search through one text. Begin with text and bytes set and the rest zero. */
 typedef struct {
     const char *text; // valid UTF-8
     size_t bytes;
     size_t scanned;    // matches before are done
-    size_t taken;      // text before belongs to tokens or gaps that were returned
-    size_t begin, end; // of the match, white space that belongs to it included
+    size_t begin, end; // of the last match, white space that belongs to it included
 } AddedSearch;
 
-/* The next token; the text [taken-before, begin) in front of it is a gap. NULL at the end: the rest is a gap.
- * normalized: which of the two groups. */
+/* The next token; what lies between the `end` before and `begin`, if anything, is text. NULL at the end: the rest is
+ * text. normalized: which of the two groups. */
 const AddedToken *added_tokens_next(const AddedTokens *tokens, bool normalized, AddedSearch *search);

@@ -36,7 +36,7 @@ static int encode_segment(Encoding *e, const char *text, size_t n, bool first) {
     AddedSearch search = {.text = text, .bytes = n};
     size_t at = 0;
     for (const AddedToken *token; (token = added_tokens_next(e->t->added, true, &search)) != NULL; at = search.end) {
-        if (encode_gap(e, text + at, search.begin - at, first && at == 0) != 0) return -1;
+        if (search.begin > at && encode_gap(e, text + at, search.begin - at, first && at == 0) != 0) return -1;
         token_list_push(e->out, token->id);
     }
     return encode_gap(e, text + at, n - at, first && at == 0);
@@ -46,7 +46,7 @@ static int encode_text(Encoding *e, const char *text, size_t n) {
     AddedSearch search = {.text = text, .bytes = n};
     size_t at = 0;
     for (const AddedToken *token; (token = added_tokens_next(e->t->added, false, &search)) != NULL; at = search.end) {
-        if (encode_segment(e, text + at, search.begin - at, at == 0) != 0) return -1;
+        if (search.begin > at && encode_segment(e, text + at, search.begin - at, at == 0) != 0) return -1;
         token_list_push(e->out, token->id);
     }
     return encode_segment(e, text + at, n - at, at == 0);
@@ -112,7 +112,7 @@ const char *tokenizer_token(const Tokenizer *t, int32_t id, size_t *bytes) {
 }
 
 bool tokenizer_is_special(const Tokenizer *t, int32_t id) {
-    return id >= 0 && (size_t)id < t->tokens.ids && t->special[id];
+    return id >= 0 && (size_t)id < t->tokens.ids && (t->flags[id] & TOKEN_SPECIAL);
 }
 int32_t tokenizer_bos(const Tokenizer *t) { return t->bos; }
 int32_t tokenizer_eos(const Tokenizer *t) { return t->eos; }
@@ -128,6 +128,6 @@ void tokenizer_free(Tokenizer *t) {
     token_list_free(&t->prefix);
     token_list_free(&t->suffix);
     vocabulary_free(&t->tokens);
-    free(t->special);
+    free(t->flags);
     free(t);
 }

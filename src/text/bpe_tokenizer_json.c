@@ -15,7 +15,7 @@ static int collect_tokens(Tokenizer *t, const char *name, Error *error) {
         if ((size_t)token->id >= ids) ids = (size_t)token->id + 1;
         bytes += token->bytes;
     }
-    if (!vocabulary_create(&t->tokens, ids, model->strings + added, bytes) || (t->special = calloc(ids + 1, 1)) == NULL)
+    if (!vocabulary_create(&t->tokens, ids, model->strings + added, bytes) || (t->flags = calloc(ids + 1, 1)) == NULL)
         return error_set(error, ERROR_MEMORY, "%s: no memory for %zu tokens", name, ids);
     for (size_t id = 0; id < model->ids; id++)
         if (model->entry[id].text != NULL)
@@ -32,7 +32,8 @@ static int collect_tokens(Tokenizer *t, const char *name, Error *error) {
             return error_set(error, ERROR_INPUT, "%s: added_tokens[%zu]: \"%s\" has id %d, which \"%s\" has already",
                              name, i, token->content, token->id, there->text);
         if (known < 0) vocabulary_add(&t->tokens, token->id, token->content, token->bytes);
-        if (token->special) t->special[token->id] = 1;
+        bool changed = token->form_bytes != token->bytes || memcmp(token->form, token->content, token->bytes) != 0;
+        t->flags[token->id] = (uint8_t)((token->special ? TOKEN_SPECIAL : 0) | (changed ? TOKEN_HAS_FORM : 0));
     }
     return 0;
 }

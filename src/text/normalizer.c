@@ -70,14 +70,13 @@ static int append_form(utf8proc_option_t form, const char *text, size_t n, Buffe
 
 static int append_replaced(const Step *s, const char *text, size_t n, Buffer *out, Error *error) {
     PatternScratch *scratch = NULL;
-    size_t at = 0, from = 0, begin, end;
-    int found;
-    while ((found = split_pattern_next(s->pattern, &scratch, text, n, from, &begin, &end, error)) > 0) {
+    SplitSearch search = {s->pattern, &scratch, text, n, 0, 0, false};
+    size_t at = 0, begin, end;
+    int found = 0;
+    while (n > 0 && (found = split_search_next(&search, &begin, &end, error)) > 0) {
         buffer_append(out, text + at, begin - at);
         buffer_append(out, s->content, s->bytes);
-        at = from = end;
-        uint32_t code;
-        if (end == begin && end < n) from += unicode_decode(text + end, n - end, &code);
+        at = end;
     }
     buffer_append(out, text + at, n - at);
     pattern_scratch_free(scratch);

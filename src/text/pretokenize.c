@@ -83,38 +83,37 @@ static int add_span(Joiner *j, Span s) {
     return 0;
 }
 
-/* One numeric character; Contiguous joins them to runs. */
-static int next_digit(const char *text, size_t n, size_t from, size_t *begin, size_t *end) {
-    while (from < n) {
-        uint32_t code = (unsigned char)text[from];
-        size_t length = code < 0x80 ? 1 : unicode_decode(text + from, n - from, &code);
-        if (unicode_is_numeric(code)) {
-            *begin = from;
-            *end = from + length;
-            return 1;
-        }
-        from += length;
+static int split_by_pattern(Joiner *j, const Stage *s, const char *text, size_t n) {
+    SplitSearch search = {s->pattern, &j->walk->scratch->pattern, text, n, 0, 0, false};
+    size_t at = 0, begin, end;
+    for (int found = 1; at < n && found; at = end) {
+        if ((found = split_search_next(&search, &begin, &end, j->walk->error)) < 0) return -1;
+        if (!found) begin = end = n;
+        if (begin > at && add_span(j, (Span){at, begin, s->invert}) != 0) return -1;
+        if (found && add_span(j, (Span){begin, end, !s->invert}) != 0) return -1;
     }
     return 0;
+}
+
+/* A numeric character is a match; Contiguous joins them to runs. */
+static int split_by_digits(Joiner *j, const char *text, size_t n) {
+    size_t at = 0;
+    for (size_t i = 0, length; i < n; i += length) {
+        uint32_t code = (unsigned char)text[i];
+        length = code < 0x80 ? 1 : unicode_decode(text + i, n - i, &code);
+        if (!unicode_is_numeric(code)) continue;
+        if (i > at && add_span(j, (Span){at, i, false}) != 0) return -1;
+        at = i + length;
+        if (add_span(j, (Span){i, at, true}) != 0) return -1;
+    }
+    return at < n ? add_span(j, (Span){at, n, false}) : 0;
 }
 
 static int split(const Walk *w, size_t index, const char *text, size_t n, bool first) {
     const Stage *s = &w->p->stage[index];
     Joiner j = {.walk = w, .index = index + 1, .text = text, .first = first, .behavior = s->behavior};
-    size_t from = 0, begin, end;
-    for (size_t at = 0; at < n;) {
-        int found = s->kind == STAGE_DIGITS
-                        ? next_digit(text, n, from, &begin, &end)
-                        : split_pattern_next(s->pattern, &w->scratch->pattern, text, n, from, &begin, &end, w->error);
-        if (found < 0) return -1;
-        if (!found) begin = end = n;
-        if (begin > at && add_span(&j, (Span){at, begin, s->invert}) != 0) return -1;
-        if (end > begin && add_span(&j, (Span){begin, end, !s->invert}) != 0) return -1;
-        at = from = end;
-        uint32_t code;
-        if (end == begin && end < n) from += unicode_decode(text + end, n - end, &code); // past an empty match
-    }
-    return flush(&j);
+    int result = s->kind == STAGE_DIGITS ? split_by_digits(&j, text, n) : split_by_pattern(&j, s, text, n);
+    return result != 0 ? -1 : flush(&j);
 }
 
 /* Spaces become the replacement; one more comes in front where the stage wants it. */

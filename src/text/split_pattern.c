@@ -145,44 +145,58 @@ void pattern_scratch_free(PatternScratch *scratch) {
     free(scratch);
 }
 
-static int next_pcre(const SplitPattern *p, PatternScratch **scratch, const char *text, size_t n, size_t from,
-                     size_t *begin, size_t *end, Error *error) {
-    if (*scratch == NULL && (*scratch = scratch_create()) == NULL)
+static int find_pcre(const SplitSearch *s, size_t *begin, size_t *end, Error *error) {
+    const SplitPattern *p = s->pattern;
+    if (*s->scratch == NULL && (*s->scratch = scratch_create()) == NULL)
         return error_set(error, ERROR_MEMORY, "%s: no memory for matching", p->name);
+    pcre2_match_data *data = (*s->scratch)->data;
     int found =
-        pcre2_match(p->code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, (*scratch)->data, (*scratch)->context);
+        pcre2_match(p->code, (PCRE2_SPTR)s->text, s->n, s->from, PCRE2_NO_UTF_CHECK, data, (*s->scratch)->context);
     if (found == PCRE2_ERROR_NOMATCH) return 0;
     if (found < 0) {
         char why[256];
         pcre2_get_error_message(found, (PCRE2_UCHAR *)why, sizeof why);
-        return error_set(error, ERROR_INPUT, "%s: the pattern gave up on a text of %zu bytes: %s", p->name, n, why);
+        return error_set(error, ERROR_INPUT, "%s: the pattern gave up on a text of %zu bytes: %s", p->name, s->n, why);
     }
-    const size_t *place = pcre2_get_ovector_pointer((*scratch)->data);
-    *begin = place[0];
-    *end = place[1];
+    *begin = pcre2_get_ovector_pointer(data)[0];
+    *end = pcre2_get_ovector_pointer(data)[1];
+    if (*begin > *end || *begin < s->from) // \K can do that
+        return error_set(error, ERROR_INPUT, "%s: the pattern's match ends before it begins", p->name);
     return 1;
 }
 
-int split_pattern_next(const SplitPattern *pattern, PatternScratch **scratch, const char *text, size_t n, size_t from,
-                       size_t *begin, size_t *end, Error *error) {
-    if (from >= n) return 0;
-    const char *found;
-    *begin = from;
-    switch (pattern->kind) {
+static int find(const SplitSearch *s, size_t *begin, size_t *end, Error *error) {
+    const SplitPattern *p = s->pattern;
+    if (p->kind == PATTERN_PCRE) return find_pcre(s, begin, end, error);
+    if (s->from >= s->n) return 0;
+    *begin = s->from;
+    switch (p->kind) {
     case PATTERN_GPT2:
-        *end = word_rule_gpt2(text, n, from);
+        *end = word_rule_gpt2(s->text, s->n, s->from);
         return 1;
     case PATTERN_LLAMA3:
-        *end = word_rule_llama3(text, n, from, pattern->digits);
+        *end = word_rule_llama3(s->text, s->n, s->from, p->digits);
         return 1;
-    case PATTERN_PCRE:
-        return next_pcre(pattern, scratch, text, n, from, begin, end, error);
-    case PATTERN_LITERAL:
+    default:
         break;
     }
-    found = pattern->bytes == 0 ? NULL : memmem(text + from, n - from, pattern->literal, pattern->bytes);
+    const char *found = p->bytes == 0 ? NULL : memmem(s->text + s->from, s->n - s->from, p->literal, p->bytes);
     if (found == NULL) return 0;
-    *begin = (size_t)(found - text);
-    *end = *begin + pattern->bytes;
+    *begin = (size_t)(found - s->text);
+    *end = *begin + p->bytes;
     return 1;
+}
+
+int split_search_next(SplitSearch *s, size_t *begin, size_t *end, Error *error) {
+    while (s->from <= s->n) {
+        int found = find(s, begin, end, error);
+        if (found <= 0) return found;
+        bool again = *begin == *end && s->any && *end == s->last_end;
+        s->any = true;
+        s->from = s->last_end = *end;
+        if (!again) return 1;
+        uint32_t code;
+        s->from += s->from < s->n ? unicode_decode(s->text + s->from, s->n - s->from, &code) : 1;
+    }
+    return 0;
 }

@@ -24,9 +24,19 @@ int split_pattern_literal(SplitPattern **pattern, const char *text, size_t bytes
 int split_pattern_gpt2(SplitPattern **pattern, Error *error);
 void split_pattern_free(SplitPattern *pattern);
 
-/* The first match within text[0..n), valid UTF-8, that begins at `from` or later: 1 and [*begin, *end), or 0 where
- * there is none, or -1 (memory, or a pattern that gives up). *scratch is made when first needed; pattern_scratch_free
- * ends it. */
-int split_pattern_next(const SplitPattern *pattern, PatternScratch **scratch, const char *text, size_t n, size_t from,
-                       size_t *begin, size_t *end, Error *error);
+/* A search through text[0..n), valid UTF-8. Begin with the first four set and the rest zero. *scratch is made when
+ * first needed; pattern_scratch_free ends it. */
+typedef struct {
+    const SplitPattern *pattern;
+    PatternScratch **scratch;
+    const char *text;
+    size_t n;
+    size_t from;     // where the search goes on
+    size_t last_end; // of the match before
+    bool any;        // there was one
+} SplitSearch;
+
+/* The next match: 1 and [*begin, *end), or 0 where there is none, or -1 (memory, or a pattern that gives up). A match
+ * may be empty, but not where the match before it ended; as in the reference. */
+int split_search_next(SplitSearch *search, size_t *begin, size_t *end, Error *error);
 void pattern_scratch_free(PatternScratch *scratch);

@@ -120,10 +120,19 @@ static int check(TokenDecoder *d, Buffer *out, Error *error) {
                : 0;
 }
 
+/* What an added token looks like in normalized text. */
+static const char *form_of(const Tokenizer *t, int32_t id, size_t *n) {
+    size_t i = 0;
+    while (added_tokens_at(t->added, i)->id != id) i++;
+    *n = added_tokens_at(t->added, i)->form_bytes;
+    return added_tokens_at(t->added, i)->form;
+}
+
 int token_decoder_push(TokenDecoder *d, int32_t id, Buffer *out, Error *error) {
     size_t n;
     const char *text = tokenizer_token(d->tokenizer, id, &n);
     if (text == NULL || (d->skip_special && tokenizer_is_special(d->tokenizer, id))) return 0;
+    if (d->tokenizer->flags[id] & TOKEN_HAS_FORM) text = form_of(d->tokenizer, id, &n);
     if (d->tokenizer->decode.byte_level) {
         hold_bytes(d, text, n);
         show_held(d, unicode_incomplete_suffix(d->held.data, d->held.size), out);

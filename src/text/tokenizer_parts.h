@@ -8,6 +8,11 @@
 #include "text/pretokenize.h"
 #include "text/vocabulary.h"
 
+enum {
+    TOKEN_SPECIAL = 1,
+    TOKEN_HAS_FORM = 2 // an added token that the normalizer changes; decoding begins with its form
+};
+
 struct Tokenizer {
     Normalizer *normalizer;
     AddedTokens *added;
@@ -16,6 +21,6 @@ struct Tokenizer {
     DecodeRules decode;
     TokenList prefix, suffix; // of the post-processor
     Vocabulary tokens;        // the model's and the added ones, as the file spells them
-    uint8_t *special;         // (ids) 1: a special token
+    uint8_t *flags;           // (ids) TOKEN_*
     int32_t bos, eos, pad;
 };
