@@ -6,7 +6,10 @@
 
 json_t *json_parse(const char *text, size_t bytes, const char *name, size_t first_line, Error *error) {
     json_error_t e;
-    json_t *value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+    size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL;
+    json_t *value = json_loadb(text, bytes, flags, &e);
+    if (value == NULL && json_error_code(&e) == json_error_numeric_overflow)
+        value = json_loadb(text, bytes, flags | JSON_DECODE_INT_AS_REAL, &e);
     if (value == NULL)
         error_set(error, ERROR_INPUT, "%s:%zu:%d: not valid JSON: %s", name, first_line - 1 + (size_t)(e.line > 0 ? e.line : 1),
                   e.column > 0 ? e.column : 1, e.text);

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 /* Parses text (a new reference). `name` and `first_line` (1 = start of a file) place a syntax error: "name:line:column".
+ * A file with a whole number beyond 64 bits (transformers' model_max_length is 10^30) has all its numbers as reals.
  * Duplicate keys, depth over jansson's limit, invalid UTF-8 and trailing text are ERROR_INPUT. */
 json_t *json_parse(const char *text, size_t bytes, const char *name, size_t first_line, Error *error);
 /* Parses a whole file (a new reference). */
