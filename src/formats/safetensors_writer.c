@@ -40,20 +40,36 @@ static json_t *make_header(const TensorSource *tensor, size_t count, Error *erro
 }
 
 /* The first failed write is remembered by the stream; commit reports it. */
-static void write_values(FILE *stream, const TensorSource *t) {
+static void write_values(FILE *stream, DType type, const float *values, size_t n) {
     enum { CHUNK = 4096 };
-    size_t n = 1;
-    for (size_t i = 0; i < t->rank; i++) n *= t->shape[i];
-    if (t->type == DTYPE_F32) {
-        fwrite(t->values, sizeof(float), n, stream);
+    if (type == DTYPE_F32) {
+        fwrite(values, sizeof(float), n, stream);
         return;
     }
     bf16 chunk[CHUNK];
     for (size_t i = 0; i < n; i += CHUNK) {
         size_t k = n - i < CHUNK ? n - i : CHUNK;
-        for (size_t j = 0; j < k; j++) chunk[j] = dtype_bf16_from_float(t->values[i + j]);
+        for (size_t j = 0; j < k; j++) chunk[j] = dtype_bf16_from_float(values[i + j]);
         fwrite(chunk, sizeof(bf16), k, stream);
     }
+}
+
+static int write_tensor(FILE *stream, const TensorSource *t, Error *error) {
+    size_t row = t->rank == 0 ? 1 : t->shape[t->rank - 1], rows = 1;
+    for (size_t i = 0; i + 1 < t->rank; i++) rows *= t->shape[i];
+    if (t->values != NULL || row == 0) {
+        write_values(stream, t->type, t->values, rows * row);
+        return 0;
+    }
+    float *values = calloc(row, sizeof *values);
+    if (values == NULL) return error_set(error, ERROR_MEMORY, "tensor \"%s\": no memory for a row", t->name);
+    int result = 0;
+    for (size_t r = 0; r < rows && result == 0 && !ferror(stream); r++) {
+        result = t->read_row(t->context, r, values, error);
+        if (result == 0) write_values(stream, t->type, values, row);
+    }
+    free(values);
+    return result;
 }
 
 int safetensors_write_file(const char *path, const TensorSource *tensor, size_t count, Error *error) {
@@ -71,8 +87,10 @@ int safetensors_write_file(const char *path, const TensorSource *tensor, size_t 
         fwrite(prefix, 1, 8, writer.stream);
         fwrite(text, 1, length, writer.stream);
         for (size_t i = length; i < padded; i++) fputc(' ', writer.stream);
-        for (size_t i = 0; i < count && !ferror(writer.stream); i++) write_values(writer.stream, &tensor[i]);
-        result = file_writer_commit(&writer, error);
+        for (size_t i = 0; i < count && result == 0 && !ferror(writer.stream); i++)
+            result = write_tensor(writer.stream, &tensor[i], error);
+        if (result == 0) result = file_writer_commit(&writer, error);
+        else file_writer_abort(&writer);
     }
     free(text);
     return result;

@@ -1,6 +1,6 @@
-#include "formats/safetensors_writer.h"
 #include "base/file.h"
 #include "base/rng.h"
+#include "formats/safetensors_writer.h"
 #include "test.h"
 
 #include <dirent.h>
@@ -43,7 +43,8 @@ static void check_content(DType type) {
     assert_int_equal(tensor_read_f32(checkpoint_find(c, "layer.a"), 0, A, out, &error), 0);
     assert_memory_equal(out, a, sizeof a);
     assert_int_equal(tensor_read_f32(checkpoint_find(c, "layer.b"), 0, B, out, &error), 0);
-    for (size_t i = 0; i < B; i++) assert_true(out[i] == (type == DTYPE_F32 ? b[i] : dtype_bf16_to_float(dtype_bf16_from_float(b[i]))));
+    for (size_t i = 0; i < B; i++)
+        assert_true(out[i] == (type == DTYPE_F32 ? b[i] : dtype_bf16_to_float(dtype_bf16_from_float(b[i]))));
     checkpoint_close(c);
 }
 
@@ -60,7 +61,8 @@ static void shards_round_trip_and_the_index_is_believed_only_where_true(void **s
     assert_int_equal(safetensors_write(directory, source(DTYPE_F32), 2, 400, &error), 0);
     check_content(DTYPE_F32);
     char *index = file_join(directory, "model.safetensors.index.json");
-    const char *lie = "{\"weight_map\": {\"layer.a\": \"model-00002-of-00002.safetensors\", \"layer.b\": \"model-00001-of-00002.safetensors\"}}";
+    const char *lie = "{\"weight_map\": {\"layer.a\": \"model-00002-of-00002.safetensors\", \"layer.b\": "
+                      "\"model-00001-of-00002.safetensors\"}}";
     assert_int_equal(file_write(index, lie, strlen(lie), &error), 0);
     Checkpoint *c = NULL;
     assert_int_equal(checkpoint_open(&c, directory, &error), -1);
@@ -78,6 +80,29 @@ static size_t files_in(const char *path) {
     for (struct dirent *e; (e = readdir(d)) != NULL;) n += e->d_name[0] != '.';
     closedir(d);
     return n;
+}
+
+static int copy_row(const void *context, size_t row, float *out, Error *error) {
+    if (context == NULL && row == 2) return error_set(error, ERROR_NUMERIC, "row 2 is bad");
+    memcpy(out, a + 50 * row, 50 * sizeof *a);
+    return 0;
+}
+
+static void rows_on_demand_are_the_same_file(void **state) {
+    (void)state;
+    Error error = {0};
+    TensorSource t[2] = {source(DTYPE_BF16)[0], source(DTYPE_BF16)[1]};
+    t[0].values = NULL;
+    t[0].read_row = copy_row;
+    t[0].context = a;
+    assert_int_equal(safetensors_write(directory, t, 2, 0, &error), 0);
+    check_content(DTYPE_BF16);
+    file_remove_tree(directory, NULL);
+    assert_int_equal(file_make_directory(directory, &error), 0);
+    t[0].context = NULL; // a row that cannot be made ends the writing, and leaves nothing
+    assert_int_equal(safetensors_write(directory, t, 2, 0, &error), -1);
+    assert_string_equal(error.message, "row 2 is bad");
+    assert_int_equal(files_in(directory), 0);
 }
 
 /* A file size limit stands in for a full disk: an error, and nothing left behind. */
@@ -100,8 +125,10 @@ static void a_full_disk_leaves_nothing(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(one_file_round_trip, setup, teardown),
-                                       cmocka_unit_test_setup_teardown(shards_round_trip_and_the_index_is_believed_only_where_true, setup, teardown),
-                                       cmocka_unit_test_setup_teardown(a_full_disk_leaves_nothing, setup, teardown)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(one_file_round_trip, setup, teardown),
+        cmocka_unit_test_setup_teardown(shards_round_trip_and_the_index_is_believed_only_where_true, setup, teardown),
+        cmocka_unit_test_setup_teardown(rows_on_demand_are_the_same_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_disk_leaves_nothing, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,298 @@
+#include "formats/gguf_tokenizer.h"
+#include "formats/spm_merges.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TOKEN_BYTES_MAX = 4096, TOKENS_MAX = 1 << 24 };
+
+#define WORD_LLAMA3                                                                                                    \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"           \
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define WORD_QWEN2                                                                                                     \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"                \
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+/* How a byte-level tokenizer cuts text, by tokenizer.ggml.pre. */
+typedef struct {
+    const char *name;
+    const char *word; // regular expression of the pieces; NULL: ByteLevel's own, which is GPT-2's
+    bool digits;      // every digit is a piece
+    bool nfc, ignore_merges, add_bos;
+} PreTokenizer;
+
+static const PreTokenizer pre_tokenizers[] = {
+    {.name = "gpt-2"},
+    {.name = "default"},
+    {.name = "smollm", .digits = true},
+    {.name = "llama-bpe", .word = WORD_LLAMA3, .ignore_merges = true, .add_bos = true},
+    {.name = "qwen2", .word = WORD_QWEN2, .nfc = true}};
+
+static const char *const supported = "gpt-2, default, smollm, llama-bpe, qwen2";
+
+static int no_memory(const Gguf *g, Error *error) {
+    return error_set(error, ERROR_MEMORY, "%s: no memory for its tokenizer", gguf_name(g));
+}
+
+static bool equals(GgufString s, const char *text) {
+    return s.bytes == strlen(text) && memcmp(s.text, text, s.bytes) == 0;
+}
+
+/* The whole list of tokens, as the member "vocab" will be. */
+static int read_vocabulary(const Gguf *g, json_t *vocab, GgufArray tokens, Error *error) {
+    if (tokens.count == 0 || tokens.count > TOKENS_MAX)
+        return error_set(error, ERROR_INPUT, "%s: tokenizer.ggml.tokens has %zu tokens; 1 to %d were expected",
+                         gguf_name(g), tokens.count, TOKENS_MAX);
+    for (json_int_t id = 0; tokens.count > 0; id++) {
+        GgufString t = gguf_next_string(&tokens);
+        const json_t *other = t.bytes > TOKEN_BYTES_MAX ? NULL : json_object_getn(vocab, t.text, t.bytes);
+        if (t.bytes > TOKEN_BYTES_MAX)
+            return error_set(error, ERROR_INPUT, "%s: token %lld has %zu bytes, at most %d were expected", gguf_name(g),
+                             (long long)id, t.bytes, TOKEN_BYTES_MAX);
+        if (other != NULL)
+            return error_set(error, ERROR_INPUT, "%s: tokens %lld and %lld are the same text", gguf_name(g),
+                             (long long)json_integer_value(other), (long long)id);
+        json_t *number = json_integer(id);
+        if (number == NULL) return no_memory(g, error);
+        if (json_object_setn_new(vocab, t.text, t.bytes, number) != 0)
+            return error_set(error, ERROR_INPUT, "%s: token %lld is not UTF-8", gguf_name(g), (long long)id);
+    }
+    return 0;
+}
+
+/* [GT-2] */
+static int read_added(const Gguf *g, json_t *added, GgufArray tokens, bool spm, Error *error) {
+    GgufArray types;
+    if (gguf_numbers(g, "tokenizer.ggml.token_type", &types, error) != 0) return -1;
+    if (types.count != 0 && types.count != tokens.count)
+        return error_set(error, ERROR_INPUT, "%s: has %zu tokens, but %zu token types", gguf_name(g), tokens.count,
+                         types.count);
+    for (json_int_t id = 0; types.count > 0; id++) {
+        GgufString t = gguf_next_string(&tokens);
+        double type = gguf_next_number(&types);
+        bool special = type == TYPE_CONTROL || (spm && type == TYPE_UNKNOWN);
+        if (!special && type != TYPE_USER_DEFINED) continue;
+        if (t.bytes == 0)
+            return error_set(error, ERROR_INPUT, "%s: the special token %lld is empty", gguf_name(g), (long long)id);
+        json_t *entry = json_pack("{s:I, s:s%, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", t.text, t.bytes,
+                                  "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special", special);
+        if (entry == NULL || json_array_append_new(added, entry) != 0) return no_memory(g, error);
+    }
+    return 0;
+}
+
+/* "left right" -> [left, right]; the first character may itself be a space. */
+static int read_merges(const Gguf *g, json_t *merges, Error *error) {
+    GgufArray array;
+    if (gguf_strings(g, "tokenizer.ggml.merges", &array, error) != 0) return -1;
+    if (array.count == 0) return error_set(error, ERROR_INPUT, "%s: has no tokenizer.ggml.merges", gguf_name(g));
+    for (size_t i = 0; array.count > 0; i++) {
+        GgufString m = gguf_next_string(&array);
+        const char *space = m.bytes < 3 ? NULL : memchr(m.text + 1, ' ', m.bytes - 2);
+        size_t left = space == NULL ? 0 : (size_t)(space - m.text);
+        json_t *pair = space == NULL ? NULL : json_pack("[s%, s%]", m.text, left, space + 1, m.bytes - left - 1);
+        if (pair == NULL)
+            return error_set(error, ERROR_INPUT, "%s: merge %zu is not two tokens with a space between them",
+                             gguf_name(g), i);
+        if (json_array_append_new(merges, pair) != 0) return no_memory(g, error);
+    }
+    return 0;
+}
+
+static const PreTokenizer *find_pre(const Gguf *g, Error *error) {
+    GgufString name = {"gpt-2", 5};
+    if (gguf_string(g, "tokenizer.ggml.pre", &name, error) != 0) return NULL;
+    for (size_t i = 0; i < sizeof pre_tokenizers / sizeof *pre_tokenizers; i++)
+        if (equals(name, pre_tokenizers[i].name)) return &pre_tokenizers[i];
+    error_set(error, ERROR_UNSUPPORTED,
+              "%s: the pre-tokenizer \"%.*s\" (tokenizer.ggml.pre) is not supported; supported are %s", gguf_name(g),
+              name.bytes < 60 ? (int)name.bytes : 60, name.text, supported);
+    return NULL;
+}
+
+static json_t *byte_level(int add_prefix_space, int use_regex) {
+    return json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", add_prefix_space, "trim_offsets",
+                     1, "use_regex", use_regex);
+}
+
+static json_t *pre_tokenizer(const PreTokenizer *pre) {
+    json_t *bytes = byte_level(0, pre->word == NULL);
+    if (pre->word != NULL)
+        return json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, o]}", "type", "Sequence", "pretokenizers", "type", "Split",
+                         "pattern", "Regex", pre->word, "behavior", "Isolated", "invert", 0, bytes);
+    if (!pre->digits) return bytes;
+    return json_pack("{s:s, s:[{s:s, s:b}, o]}", "type", "Sequence", "pretokenizers", "type", "Digits",
+                     "individual_digits", 1, bytes);
+}
+
+static json_t *spm_normalizer(bool prefix) {
+    json_t *replace =
+        json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", " ", "content", "\u2581");
+    if (!prefix) return replace;
+    return json_pack("{s:s, s:[{s:s, s:s}, o]}", "type", "Sequence", "normalizers", "type", "Prepend", "prepend",
+                     "\u2581", replace);
+}
+
+static json_t *spm_decoder(bool prefix) {
+    json_t *decoder =
+        json_pack("{s:s, s:[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]}", "type", "Sequence", "decoders", "type", "Replace",
+                  "pattern", "String", "\u2581", "content", " ", "type", "ByteFallback", "type", "Fuse");
+    json_t *strip =
+        prefix ? json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1, "stop", 0) : NULL;
+    if (strip != NULL) json_array_append_new(json_object_get(decoder, "decoders"), strip);
+    return decoder;
+}
+
+/* The text of the token that a key names (a new reference); NULL without failure where there is none. */
+static int special_token(const Gguf *g, const char *key, json_t **text, int64_t *id, Error *error) {
+    GgufArray tokens;
+    GgufString token = {0};
+    *text = NULL;
+    *id = -1;
+    if (gguf_strings(g, "tokenizer.ggml.tokens", &tokens, error) != 0) return -1;
+    if (gguf_integer(g, key, 0, (int64_t)tokens.count - 1, id, error) != 0) return -1;
+    if (*id < 0) return 0;
+    for (int64_t i = 0; i <= *id; i++) token = gguf_next_string(&tokens);
+    *text = json_stringn(token.text, token.bytes);
+    return *text == NULL ? error_set(error, ERROR_INPUT, "%s: token %lld is not UTF-8", gguf_name(g), (long long)*id)
+                         : 0;
+}
+
+static int append_piece(json_t *list, const json_t *special, const char *sequence, int type_id) {
+    json_t *piece = special != NULL ? json_pack("{s:{s:s, s:i}}", "SpecialToken", "id", json_string_value(special),
+                                                "type_id", type_id)
+                                    : json_pack("{s:{s:s, s:i}}", "Sequence", "id", sequence, "type_id", type_id);
+    return json_array_append_new(list, piece);
+}
+
+/* TemplateProcessing with what stands in front and behind; null where nothing does. */
+static int post_processor(const Gguf *g, bool add_bos, json_t **processor, Error *error) {
+    json_t *token[2] = {NULL, NULL};
+    int64_t id[2];
+    bool add[2] = {add_bos, false};
+    static const char *const keys[2][2] = {{"tokenizer.ggml.add_bos_token", "tokenizer.ggml.bos_token_id"},
+                                           {"tokenizer.ggml.add_eos_token", "tokenizer.ggml.eos_token_id"}};
+    json_t *specials = json_object(), *single = json_array(), *pair = json_array();
+    int result = -1, failed = 0;
+    for (int i = 0; i < 2; i++) {
+        if (gguf_bool(g, keys[i][0], &add[i], error) != 0) goto done;
+        if (add[i] && special_token(g, keys[i][1], &token[i], &id[i], error) != 0) goto done;
+        if (token[i] == NULL) continue;
+        const char *text = json_string_value(token[i]);
+        json_t *entry = json_pack("{s:s, s:[I], s:[s]}", "id", text, "ids", (json_int_t)id[i], "tokens", text);
+        failed |= json_object_set_new(specials, text, entry);
+    }
+    result = 0;
+    *processor = json_null();
+    if (token[0] == NULL && token[1] == NULL) goto done;
+    for (int k = 0; k < 3; k++) { // A; A and B
+        json_t *list = k == 0 ? single : pair;
+        int type_id = k == 2;
+        if (token[0] != NULL) failed |= append_piece(list, token[0], NULL, type_id);
+        failed |= append_piece(list, NULL, k == 2 ? "B" : "A", type_id);
+        if (token[1] != NULL) failed |= append_piece(list, token[1], NULL, type_id);
+    }
+    *processor = json_pack("{s:s, s:O, s:O, s:O}", "type", "TemplateProcessing", "single", single, "pair", pair,
+                           "special_tokens", specials);
+    if (failed || *processor == NULL) {
+        json_decref(*processor);
+        result = no_memory(g, error);
+    }
+done:
+    json_decref(token[0]);
+    json_decref(token[1]);
+    json_decref(specials);
+    json_decref(single);
+    json_decref(pair);
+    return result;
+}
+
+/* Everything but the vocabulary, of which the parts are borrowed. */
+static int assemble(const Gguf *g, const PreTokenizer *pre, json_t *vocab, json_t *merges, json_t *added,
+                    json_t **document, Error *error) {
+    bool spm = pre == NULL, prefix = true, add_bos = spm || pre->add_bos;
+    json_t *post, *unknown = NULL;
+    int64_t id;
+    if (gguf_bool(g, "tokenizer.ggml.add_space_prefix", &prefix, error) != 0) return -1;
+    if (spm && special_token(g, "tokenizer.ggml.unknown_token_id", &unknown, &id, error) != 0) return -1;
+    if (post_processor(g, add_bos, &post, error) != 0) {
+        json_decref(unknown);
+        return -1;
+    }
+    json_t *normalizer = spm ? spm_normalizer(prefix) : pre->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
+    json_t *model =
+        json_pack("{s:s, s:n, s:o*, s:n, s:n, s:b, s:b, s:b, s:O, s:O}", "type", "BPE", "dropout", "unk_token", unknown,
+                  "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", spm, "byte_fallback", spm,
+                  "ignore_merges", !spm && pre->ignore_merges, "vocab", vocab, "merges", merges);
+    if (unknown == NULL && model != NULL) json_object_set_new(model, "unk_token", json_null());
+    *document = json_pack("{s:s, s:n, s:n, s:O, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
+                          "added_tokens", added, "normalizer", normalizer, "pre_tokenizer",
+                          spm ? json_null() : pre_tokenizer(pre), "post_processor", post, "decoder",
+                          spm ? spm_decoder(prefix) : byte_level(1, 1), "model", model);
+    return *document == NULL ? no_memory(g, error) : 0;
+}
+
+int gguf_tokenizer_json(const Gguf *gguf, json_t **document, Error *error) {
+    GgufString model = {0};
+    GgufArray tokens;
+    const PreTokenizer *pre = NULL;
+    json_t *vocab = json_object(), *merges = json_array(), *added = json_array();
+    int result = -1;
+    if (gguf_string(gguf, "tokenizer.ggml.model", &model, error) != 0 ||
+        gguf_strings(gguf, "tokenizer.ggml.tokens", &tokens, error) != 0)
+        goto done;
+    bool spm = equals(model, "llama");
+    if (!spm && !equals(model, "gpt2")) {
+        error_set(
+            error, ERROR_UNSUPPORTED,
+            "%s: tokenizer.ggml.model is \"%.*s\"; supported are gpt2 (byte-level BPE) and llama (SentencePiece BPE)",
+            gguf_name(gguf), model.bytes < 60 ? (int)model.bytes : 60, model.text == NULL ? "" : model.text);
+        goto done;
+    }
+    if (!spm && (pre = find_pre(gguf, error)) == NULL) goto done;
+    if (read_vocabulary(gguf, vocab, tokens, error) != 0 || read_added(gguf, added, tokens, spm, error) != 0) goto done;
+    if (spm ? spm_merges(gguf, vocab, merges, error) != 0 : read_merges(gguf, merges, error) != 0) goto done;
+    result = assemble(gguf, pre, vocab, merges, added, document, error);
+done:
+    json_decref(vocab);
+    json_decref(merges);
+    json_decref(added);
+    return result;
+}
+
+int gguf_tokenizer_config(const Gguf *gguf, json_t **document, Error *error) {
+    static const struct {
+        const char *key, *name;
+    } tokens[] = {{"tokenizer.ggml.bos_token_id", "bos_token"},
+                  {"tokenizer.ggml.eos_token_id", "eos_token"},
+                  {"tokenizer.ggml.unknown_token_id", "unk_token"},
+                  {"tokenizer.ggml.padding_token_id", "pad_token"}};
+    static const struct {
+        const char *key, *name;
+    } flags[] = {{"tokenizer.ggml.add_bos_token", "add_bos_token"}, {"tokenizer.ggml.add_eos_token", "add_eos_token"}};
+    GgufString chat = {0};
+    json_t *config =
+        json_pack("{s:b, s:s}", "clean_up_tokenization_spaces", 0, "tokenizer_class", "PreTrainedTokenizerFast");
+    if (config == NULL) return no_memory(gguf, error);
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        json_t *text;
+        int64_t id;
+        if (special_token(gguf, tokens[i].key, &text, &id, error) != 0) goto failed;
+        if (text != NULL) json_object_set_new(config, tokens[i].name, text);
+    }
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        bool on = false;
+        if (gguf_bool(gguf, flags[i].key, &on, error) != 0) goto failed;
+        if (gguf_has(gguf, flags[i].key)) json_object_set_new(config, flags[i].name, json_boolean(on));
+    }
+    if (gguf_string(gguf, "tokenizer.chat_template", &chat, error) != 0) goto failed;
+    if (chat.text != NULL && json_object_set_new(config, "chat_template", json_stringn(chat.text, chat.bytes)) != 0) {
+        error_set(error, ERROR_INPUT, "%s: tokenizer.chat_template is not UTF-8", gguf_name(gguf));
+        goto failed;
+    }
+    *document = config;
+    return 0;
+failed:
+    json_decref(config);
+    return -1;
+}
