@@ -15,7 +15,13 @@ struct JinjaChunk {
 };
 
 JinjaRun jinja_run(const char *name, size_t memory_bytes, size_t steps, Error *error) {
-    return (JinjaRun){.memory_left = memory_bytes, .steps_left = steps, .name = name, .line = 1, .error = error};
+    return (JinjaRun){.memory_limit = memory_bytes,
+                      .memory_left = memory_bytes,
+                      .steps_limit = steps,
+                      .steps_left = steps,
+                      .name = name,
+                      .line = 1,
+                      .error = error};
 }
 
 void jinja_run_free(JinjaRun *run) {
@@ -48,10 +54,11 @@ int jinja_fail_code(JinjaRun *run, ErrorCode code, const char *format, ...) {
     return status;
 }
 
-void *jinja_take(JinjaRun *run, size_t count, size_t element) {
-    size_t bytes;
-    if (!size_multiply(count, element, &bytes) || bytes > run->memory_left || bytes > SIZE_MAX / 2) {
-        jinja_fail(run, "the chat template needs more memory than it may use; check it for a value that keeps growing");
+static void *take(JinjaRun *run, size_t bytes) {
+    if (bytes > run->memory_left || bytes > SIZE_MAX / 2) {
+        jinja_fail(run,
+                   "the chat template needs more than %zu bytes of memory; check it for a value that keeps growing",
+                   run->memory_limit);
         return NULL;
     }
     bytes = size_round_up(bytes == 0 ? 1 : bytes, 16);
@@ -75,19 +82,32 @@ void *jinja_take(JinjaRun *run, size_t count, size_t element) {
     void *piece = chunk->bytes + chunk->used;
     chunk->used += bytes;
     run->memory_left -= bytes < run->memory_left ? bytes : run->memory_left;
-    return memset(piece, 0, bytes);
+    return piece;
 }
 
+void *jinja_take(JinjaRun *run, size_t count, size_t element) {
+    size_t bytes;
+    if (!size_multiply(count, element, &bytes)) bytes = SIZE_MAX; // refused
+    void *piece = take(run, bytes);
+    return piece == NULL ? NULL : memset(piece, 0, bytes);
+}
+
+char *jinja_take_bytes(JinjaRun *run, size_t size) { return take(run, size); }
+
 char *jinja_copy(JinjaRun *run, const char *bytes, size_t size) {
-    char *copy = jinja_take(run, size + 1, 1);
-    if (copy != NULL && size > 0) memcpy(copy, bytes, size);
+    char *copy = jinja_take_bytes(run, size + 1);
+    if (copy == NULL) return NULL;
+    if (size > 0) memcpy(copy, bytes, size);
+    copy[size] = 0;
     return copy;
 }
 
 int jinja_charge(JinjaRun *run, size_t steps) {
     if (steps >= run->steps_left) {
         run->steps_left = 0;
-        return jinja_fail(run, "the chat template takes more steps than it may; check it for nested loops over large ranges");
+        return jinja_fail(run,
+                          "the chat template takes more than %zu steps; check it for nested loops over large ranges",
+                          run->steps_limit);
     }
     run->steps_left -= steps;
     return 0;
@@ -97,8 +117,9 @@ int jinja_charge_text(JinjaRun *run, size_t bytes) { return jinja_charge(run, 1 
 
 int jinja_enter(JinjaRun *run) {
     if (run->depth >= JINJA_DEPTH_MAX)
-        return jinja_fail(run, "nested deeper than %d levels; check the chat template for a macro that calls itself without end",
-                          JINJA_DEPTH_MAX);
+        return jinja_fail(
+            run, "nested deeper than %d levels; check the chat template for a macro that calls itself without end",
+            JINJA_DEPTH_MAX);
     run->depth++;
     return 0;
 }

@@ -30,7 +30,7 @@ static void steps_and_depth_end(void **state) {
     assert_int_equal(jinja_charge(&run, 90), 0);
     assert_int_equal(jinja_charge_text(&run, 32 * 20), -1);
     assert_int_equal(jinja_charge(&run, 1), -1);
-    assert_non_null(strstr(error.message, "more steps"));
+    assert_non_null(strstr(error.message, "more than 100 steps"));
     size_t levels = 0;
     while (jinja_enter(&run) == 0) levels++;
     assert_int_equal(levels, JINJA_DEPTH_MAX);
