@@ -4,9 +4,10 @@
  * the batch is one token; its position is the length of its ancestors plus its offset. Every token of a branch is a
  * target: its log-prob is predicted by the row before it (for the first token: the last row of the trunk).
  *
- * Log-probs are in target order everywhere: branch by branch as added, token by token [BA-1]. The head wants them
- * sorted by row; `sorted` and `order` hold that view and only model/ looks at it. Memory: the batch owns its arrays and
- * grows; batch_clear keeps them for the next use. */
+ * Log-probs are in target order everywhere: branch by branch as added, token by token [BA-1]. The head sees only the
+ * rows that predict something, and wants its targets sorted by them [BA-2]; `head_row`, `sorted` and `order` hold that
+ * view and only model/ looks at it. Memory: the batch owns its arrays and grows; batch_clear keeps them for the next
+ * use. Claims: [BA-n] are checked by tests/unit/test_batch.c. */
 #pragma once
 #include "base/error.h"
 #include "kernels/attention.h"
@@ -27,17 +28,19 @@ typedef struct {
     size_t segments, segments_capacity;
     BatchBranch *branch;
     size_t branches, branches_capacity;
-    TokenTarget *sorted; // (targets) by row
-    int32_t *order;      // (targets) sorted[i] is target order[i]
     size_t targets, targets_capacity;
+    int32_t *head_row; // (head_rows) rows that predict a target, ascending
+    size_t head_rows;
+    TokenTarget *sorted; // (targets) by row; .row is an index into head_row
+    int32_t *order;      // (targets) sorted[i] is target order[i]
 } Batch;
 
 void batch_free(Batch *batch);
 void batch_clear(Batch *batch);
 /* A prompt of length >= 1; *trunk names it for batch_add_branch. Ids are checked against the vocabulary by the model.
- */
+ * A failed call leaves the batch as it was. */
 int batch_add_trunk(Batch *batch, const int32_t *ids, size_t length, size_t *trunk, Error *error);
 /* A response of length >= 1 to a trunk. */
 int batch_add_branch(Batch *batch, size_t trunk, const int32_t *ids, size_t length, Error *error);
-/* Sorts the targets; call once after the last branch, before the batch goes to a model. */
+/* Prepares the head's view; call once after the last branch, before the batch goes to a model. */
 int batch_finish(Batch *batch, Error *error);
