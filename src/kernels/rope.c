@@ -26,33 +26,38 @@ void rope_table(const RopeParameters *parameters, size_t head_dim, size_t positi
     }
 }
 
-static void turn_f32(size_t half, const float *cosine, const float *sine, float sign, float *x) {
+/* The two halves of a head do not overlap, so the loops are vectors for the compiler. */
+static void turn_f32(size_t half, const float *cosine, const float *sine, float sign, float *low, float *high) {
+#pragma omp simd
     for (size_t i = 0; i < half; i++) {
-        float a = x[i], b = x[half + i], s = sign * sine[i];
-        x[i] = a * cosine[i] - b * s;
-        x[half + i] = b * cosine[i] + a * s;
+        float a = low[i], b = high[i], s = sign * sine[i];
+        low[i] = a * cosine[i] - b * s;
+        high[i] = b * cosine[i] + a * s;
     }
 }
 
-static void turn_bf16(size_t half, const float *cosine, const float *sine, float sign, bf16 *x) {
+static void turn_bf16(size_t half, const float *cosine, const float *sine, float sign, bf16 *low, bf16 *high) {
+#pragma omp simd
     for (size_t i = 0; i < half; i++) {
-        float a = dtype_bf16_to_float(x[i]), b = dtype_bf16_to_float(x[half + i]), s = sign * sine[i];
-        x[i] = dtype_bf16_from_float(a * cosine[i] - b * s);
-        x[half + i] = dtype_bf16_from_float(b * cosine[i] + a * s);
+        float a = dtype_bf16_to_float(low[i]), b = dtype_bf16_to_float(high[i]), s = sign * sine[i];
+        low[i] = dtype_bf16_from_float(a * cosine[i] - b * s);
+        high[i] = dtype_bf16_from_float(b * cosine[i] + a * s);
+    }
+}
+
+void rope_row(size_t heads, size_t head_dim, const float *turn, DType type, void *x, int inverse) {
+    size_t half = head_dim / 2;
+    float sign = inverse ? -1.0f : 1.0f;
+    for (size_t at = 0; at < heads * head_dim; at += head_dim) {
+        if (type == DTYPE_F32) turn_f32(half, turn, turn + half, sign, (float *)x + at, (float *)x + at + half);
+        else turn_bf16(half, turn, turn + half, sign, (bf16 *)x + at, (bf16 *)x + at + half);
     }
 }
 
 void rope_apply(const KernelTable *kernels, size_t T, size_t heads, size_t head_dim, const int32_t *position, const float *table,
                 DType type, void *x, size_t stride, int inverse) {
-    size_t half = head_dim / 2;
-    float sign = inverse ? -1.0f : 1.0f;
+    size_t row_bytes = stride * dtype_bytes(type);
 #pragma omp parallel for num_threads(kernels->threads) schedule(static)
-    for (size_t t = 0; t < T; t++) {
-        const float *cosine = table + (size_t)position[t] * head_dim, *sine = cosine + half;
-        for (size_t h = 0; h < heads; h++) {
-            size_t at = t * stride + h * head_dim;
-            if (type == DTYPE_F32) turn_f32(half, cosine, sine, sign, (float *)x + at);
-            else turn_bf16(half, cosine, sine, sign, (bf16 *)x + at);
-        }
-    }
+    for (size_t t = 0; t < T; t++)
+        rope_row(heads, head_dim, table + (size_t)position[t] * head_dim, type, (char *)x + t * row_bytes, inverse);
 }

@@ -6,3 +6,15 @@
  *   N prompts                      K responses a prompt
  * QKV = (H + 2 Hkv) D is the width of the fused query-key-value projection. Matrices are row-major, (rows, columns). */
 #pragma once
+#include "formats/hf_config.h"
+
+typedef struct {
+    size_t L, C, H, Hkv, D, F, V;
+    size_t HD, KD, QKV; // H D, Hkv D and the sum of all three
+} Dims;
+
+static inline Dims dims_of(const HfConfig *c) {
+    size_t HD = c->heads * c->head_dim, KD = c->kv_heads * c->head_dim;
+    return (Dims){.L = c->layers, .C = c->channels, .H = c->heads, .Hkv = c->kv_heads, .D = c->head_dim,
+                  .F = c->feed_forward, .V = c->vocabulary, .HD = HD, .KD = KD, .QKV = HD + 2 * KD};
+}

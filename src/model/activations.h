@@ -1,0 +1,65 @@
+/* activations.h - everything a forward or backward pass writes besides its results, in one arena whose list is written
+ * once, for counting and for allocating.
+ *
+ * Of each layer the backward pass reads the residual stream before and after attention, the keys, queries and values,
+ * the attention's output and log-sum-exp, and the feed-forward's gate and up: 4 (2 C + H) + s (QKV + H D + 2 F) bytes
+ * a token, s the size of the compute type. Norms and swiglu are computed again, which is cheaper than reading them
+ * back. With checkpointing only the layer's input is kept, 4 C bytes a token, and the layers share the rest; when
+ * nothing goes back they share all of it, and the residual stream is updated in place. */
+#pragma once
+#include "base/arena.h"
+#include "model/dims.h"
+#include "model/model.h"
+
+/* What one layer's forward pass leaves behind. */
+typedef struct {
+    float *x;       // (T, C) residual stream at the layer's input
+    float *middle;  // (T, C) after attention; the same memory as x when nothing goes back
+    void *qkv;      // (T, QKV) as attention reads it: after bias, norm and rope
+    void *unnormed; // (T, (H + Hkv) D) queries and keys before their norm; NULL where there is none, or nothing goes back
+    void *attended; // (T, H D)
+    float *lse;     // (T, H); NULL when nothing goes back
+    void *gate_up;  // (T, 2F), overwritten by its gradient
+} LayerActivations;
+
+typedef enum { PASS_FORWARD, PASS_BOTH, PASS_CHECKPOINT } Pass;
+
+struct Activations {
+    Arena arena;
+    size_t layers;
+    Pass pass;
+    LayerActivations *layer; // (L)
+    float *end;              // (T, C) after the last layer
+    /* the head: R rows that predict something, N targets in the head's order */
+    float *head_x, *head_inverse_rms; // (R, C) gathered from `end`; (R)
+    void *hidden;                     // (R, C) after the final norm
+    float *logsumexp, *logprob;       // (R), (N)
+    /* one layer at a time */
+    void *normed;     // (T, C)
+    void *product;    // (T, F) swiglu(gate, up)
+    float *projected; // (T, QKV) float32 before it becomes bfloat16; NULL when computing in float32
+    void *attention;  // scratch of the attention kernel
+    /* backward */
+    float *dx;          // (T, C) gradient of the residual stream
+    void *dx_compute;   // (T, C) the same in the compute type; is dx when computing in float32
+    float *dnormed;     // (T, C)
+    void *dproduct;     // (T, F)
+    void *dattended;    // (T, H D)
+    void *dqkv;         // (T, QKV)
+    float *inverse_rms; // (T)
+    void *norm;         // scratch of rmsnorm_backward
+    float *vectors;     // scratch of qkv_backward; NULL where the family has neither bias nor q/k norm
+    float *dhidden, *dhead_x, *dlogprob; // (R, C), (R, C), (N)
+};
+
+typedef struct {
+    size_t rows, head_rows, targets; // T, R, N
+    size_t attention_bytes;          // scratch of the attention kernel
+} ActivationsNeed;
+
+int activations_create(Activations **activations, size_t layers, Error *error);
+/* Lays the arrays out for a pass, in memory that grows when it must. What they held is lost. */
+int activations_reserve(Activations *a, const HfConfig *config, const ModelOptions *options, Pass pass,
+                        const ActivationsNeed *need, Error *error);
+/* Bytes that activations_reserve will take. */
+size_t activations_count(const HfConfig *config, const ModelOptions *options, Pass pass, const ActivationsNeed *need);

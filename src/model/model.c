@@ -1,0 +1,137 @@
+#include "base/size.h"
+#include "formats/safetensors_writer.h"
+#include "model/model_state.h"
+#include "model/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The one list of the model's own arrays, for counting and for allocating. */
+static void lay_out(Model *m, Arena *arena) {
+    const Dims d = m->dims;
+    bool trainable = m->options.trainable;
+    m->weights = arena_take(arena, trainable ? m->parameters.elements : m->parameters.vectors, sizeof(float));
+    m->gradients = trainable ? arena_take(arena, m->parameters.elements, sizeof(float)) : NULL;
+    m->embedding = trainable ? NULL : arena_take(arena, d.V * d.C, dtype_bytes(m->options.compute));
+    m->rope = arena_take(arena, m->config.max_positions * d.D, sizeof(float));
+}
+
+static unsigned uses_of(const ModelOptions *options) {
+    return options->trainable ? GEMM_FORWARD | GEMM_DATA_GRADIENT : GEMM_FORWARD;
+}
+
+size_t model_bytes(const HfConfig *config, const ModelOptions *options) {
+    Model m = {.options = *options, .config = *config, .dims = dims_of(config)};
+    Error error;
+    if (parameters_create(&m.parameters, config, &error) != 0) return SIZE_MAX;
+    Arena arena = arena_counting();
+    lay_out(&m, &arena);
+    parameters_free(&m.parameters);
+    const Dims d = m.dims;
+    unsigned uses = uses_of(options);
+    size_t layer = gemm_weight_bytes(d.QKV, d.C, options->compute, uses) + gemm_weight_bytes(d.C, d.HD, options->compute, uses) +
+                   gemm_weight_bytes(2 * d.F, d.C, options->compute, uses) + gemm_weight_bytes(d.C, d.F, options->compute, uses);
+    return arena.used + d.L * layer + token_head_bytes(d.V, d.C, options->compute, options->trainable);
+}
+
+/* Points the small vectors into `weights` and allocates the packed matrices. */
+static int create_layers(Model *m, Error *error) {
+    const Dims d = m->dims;
+    const Parameters *p = &m->parameters;
+    const DType type = m->options.compute;
+    unsigned uses = uses_of(&m->options);
+    m->layer = calloc(d.L, sizeof *m->layer);
+    if (m->layer == NULL) return error_set(error, ERROR_MEMORY, "no memory for %zu layers", d.L);
+    m->final_norm = parameters_at(p, m->weights, p->model.norm);
+    for (size_t l = 0; l < d.L; l++) {
+        LayerWeights *w = &m->layer[l];
+        w->attention_norm = parameters_at(p, m->weights, p->layer[l].attention_norm);
+        w->mlp_norm = parameters_at(p, m->weights, p->layer[l].mlp_norm);
+        w->qkv_bias = parameters_at(p, m->weights, p->layer[l].q_bias);
+        w->q_norm = parameters_at(p, m->weights, p->layer[l].q_norm);
+        w->k_norm = parameters_at(p, m->weights, p->layer[l].k_norm);
+        if (gemm_weight_create(m->gemm, d.QKV, d.C, type, uses, &w->qkv, error) != 0 ||
+            gemm_weight_create(m->gemm, d.C, d.HD, type, uses, &w->o, error) != 0 ||
+            gemm_weight_create(m->gemm, 2 * d.F, d.C, type, uses, &w->gate_up, error) != 0 ||
+            gemm_weight_create(m->gemm, d.C, d.F, type, uses, &w->down, error) != 0)
+            return -1;
+    }
+    return token_head_create(m->gemm, d.V, d.C, type, m->options.trainable, &m->head, error);
+}
+
+static int create(Model *m, const char *directory, const Checkpoint *checkpoint, Error *error) {
+    if (parameters_create(&m->parameters, &m->config, error) != 0 || gemm_create(&m->gemm, m->options.kernels, error) != 0) return -1;
+    Arena counted = arena_counting();
+    lay_out(m, &counted);
+    if (arena_create(&m->arena, counted.used, error) != 0) return error_prefix(error, "%s", directory);
+    lay_out(m, &m->arena);
+    if (create_layers(m, error) != 0 || weights_load(m, checkpoint, directory, error) != 0) return -1;
+    return activations_create(&m->scratch, m->dims.L, error);
+}
+
+int model_load(Model **model, const char *directory, const ModelOptions *options, Error *error) {
+    Model *m = calloc(1, sizeof *m);
+    Checkpoint *checkpoint = NULL;
+    int result = -1;
+    if (m == NULL) {
+        error_set(error, ERROR_MEMORY, "%s: no memory", directory);
+        goto done;
+    }
+    m->options = *options;
+    if (hf_config_read(&m->config, directory, error) != 0 || checkpoint_open(&checkpoint, directory, error) != 0) goto done;
+    m->dims = dims_of(&m->config);
+    result = create(m, directory, checkpoint, error);
+done:
+    checkpoint_close(checkpoint);
+    if (result == 0) *model = m;
+    else model_free(m);
+    return result;
+}
+
+void model_free(Model *m) {
+    if (m == NULL) return;
+    activations_free(m->scratch);
+    for (size_t l = 0; m->layer != NULL && l < m->dims.L; l++) {
+        gemm_weight_destroy(m->layer[l].qkv);
+        gemm_weight_destroy(m->layer[l].o);
+        gemm_weight_destroy(m->layer[l].gate_up);
+        gemm_weight_destroy(m->layer[l].down);
+    }
+    free(m->layer);
+    token_head_destroy(m->head);
+    gemm_destroy(m->gemm);
+    arena_destroy(&m->arena);
+    parameters_free(&m->parameters);
+    free(m);
+}
+
+const HfConfig *model_config(const Model *model) { return &model->config; }
+const ModelOptions *model_options(const Model *model) { return &model->options; }
+size_t model_tensor_count(const Model *model) { return model->parameters.tensors; }
+const ModelTensor *model_tensors(const Model *model) { return model->parameters.tensor; }
+size_t model_weight_count(const Model *model) { return model->parameters.elements; }
+float *model_weights(Model *model) { return model->options.trainable ? model->weights : NULL; }
+float *model_gradients(Model *model) { return model->gradients; }
+
+int model_pack(Model *model, Error *error) { return weights_pack(model, error); }
+
+int model_hash(Model *model, Hash *hash, Error *error) {
+    if (model->options.trainable) return weights_hash(model, hash, error);
+    *hash = model->file_hash;
+    return 0;
+}
+
+int model_save(const Model *model, const char *directory, DType type, size_t shard_bytes, Error *error) {
+    const Parameters *p = &model->parameters;
+    if (!model->options.trainable)
+        return error_set(error, ERROR_INTERNAL, "%s: only a trainable model has weights to write", directory);
+    TensorSource *source = calloc(p->tensors, sizeof *source);
+    if (source == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory to list %zu tensors", directory, p->tensors);
+    for (size_t i = 0; i < p->tensors; i++) {
+        const ModelTensor *t = &p->tensor[i];
+        source[i] = (TensorSource){.name = t->name, .type = type, .rank = t->rank, .shape = {t->shape[0], t->shape[1]}, .values = model->weights + t->offset};
+    }
+    int result = safetensors_write(directory, source, p->tensors, shard_bytes, error);
+    free(source);
+    return result;
+}
