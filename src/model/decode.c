@@ -17,6 +17,12 @@ int model_decode(Model *m, const KvArrays *cache, const DecodeInput *input, floa
     return head_logits(m, m->scratch, input->logit_rows, input->logit_row, logits, error);
 }
 
+size_t model_decode_bytes(const HfConfig *config, const ModelOptions *options, size_t rows, size_t logit_rows) {
+    ActivationsNeed need = {.rows = rows, .head_rows = logit_rows,
+                            .attention_bytes = forward_planned_attention_bytes(config, options, PASS_FORWARD, rows, 0)};
+    return activations_count(config, options, PASS_FORWARD, &need);
+}
+
 size_t model_kv_bytes(const HfConfig *config, const ModelOptions *options, size_t rows) {
     size_t bytes = 2 * dtype_bytes(options->compute), factors[] = {config->layers, config->kv_heads, config->head_dim, rows};
     for (size_t i = 0; i < 4; i++)

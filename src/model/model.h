@@ -7,7 +7,8 @@
  * A trainable model keeps float32 master weights and float32 gradients, both one array in the order of
  * model_tensors(); model_pack refreshes what the matmuls read after the masters changed.
  *
- * Results for a row do not depend on what else is in the batch, nor on the thread count [MO-1].
+ * Results for a row do not depend on what else is in the batch, nor on the thread count [MO-1]. Training, scoring,
+ * prefill and decoding share one forward pass of a layer: hidden states are equal to the bit in all of them [MO-2].
  * Memory: the model owns everything it hands out. One caller at a time. */
 #pragma once
 #include "base/arena.h"
@@ -36,8 +37,8 @@ typedef struct {
     bool is_matrix; // weight decay applies (matrices, embedding, head), not to norms and biases
 } ModelTensor;
 
-/* directory: config.json and safetensors. Missing, surplus-shaped or non-finite tensors are errors that name them.
- * ERROR_UNSUPPORTED for a family that the forward pass does not have. */
+/* directory: config.json and safetensors. Missing, wrongly shaped or non-finite tensors are errors that name them.
+ * ERROR_UNSUPPORTED for a family or a tensor that the forward pass does not have. */
 int model_load(Model **model, const char *directory, const ModelOptions *options, Error *error);
 void model_free(Model *model); // NULL is fine
 /* Bytes that model_load will need, for plans (without activations). */
@@ -59,13 +60,14 @@ int model_save(const Model *model, const char *directory, DType type, size_t sha
 /* Log-probs of every target of the batch: logprob (targets) float32, logsumexp likewise or NULL. Keeps nothing. */
 int model_logprob(Model *model, const Batch *batch, float *logprob, float *logsumexp, Error *error);
 
-/* The same, keeping in *activations what model_backward needs. Created once, grows to the largest batch, freed by
- * activations_free; activations_bytes tells its size for plans. */
+/* The same, keeping in *activations what model_backward needs. Start with *activations == NULL: created once, grows to
+ * the largest batch, freed by activations_free; activations_bytes tells its size for plans. */
 int model_forward(Model *model, const Batch *batch, Activations **activations, float *logprob, Error *error);
-/* gradients += d loss / d weights, from dlogprob (targets) = d loss / d logprob. After model_forward of the same batch.
- */
+/* gradients += d loss / d weights, from dlogprob (targets) = d loss / d logprob. After model_forward of the same batch,
+ * once: it overwrites the activations. */
 int model_backward(Model *model, const Batch *batch, Activations *activations, const float *dlogprob, Error *error);
 void activations_free(Activations *activations);
+/* For rows of prompts and responses, `targets` of them in responses; not trainable: of a model_logprob. */
 size_t activations_bytes(const HfConfig *config, const ModelOptions *options, size_t rows, size_t targets);
 
 /* Keys and values of earlier tokens, for decoding: one pair of (rows, Hkv D) arrays of the compute type a layer. */

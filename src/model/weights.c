@@ -1,6 +1,7 @@
 #include "model/weights.h"
 
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
