@@ -1,10 +1,10 @@
-#include "base/size.h"
 #include "formats/safetensors_writer.h"
+#include "kernels/adamw.h"
 #include "model/model_state.h"
 #include "model/weights.h"
 
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* The one list of the model's own arrays, for counting and for allocating. */
 static void lay_out(Model *m, Arena *arena) {
@@ -125,6 +125,9 @@ int model_save(const Model *model, const char *directory, DType type, size_t sha
     const Parameters *p = &model->parameters;
     if (!model->options.trainable)
         return error_set(error, ERROR_INTERNAL, "%s: only a trainable model has weights to write", directory);
+    for (size_t i = 0; i < p->tensors; i++) // a model that no one could load again is not written over one that works
+        if (!isfinite(adamw_sum_squares(model->options.kernels, p->tensor[i].elements, model->weights + p->tensor[i].offset)))
+            return error_set(error, ERROR_NUMERIC, "%s: not written: tensor \"%s\" holds a value that is not finite", directory, p->tensor[i].name);
     TensorSource *source = calloc(p->tensors, sizeof *source);
     if (source == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory to list %zu tensors", directory, p->tensors);
     for (size_t i = 0; i < p->tensors; i++) {
