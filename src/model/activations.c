@@ -14,9 +14,16 @@ typedef struct {
 } Plan;
 
 static Plan plan_of(const HfConfig *c, const ModelOptions *options, Pass pass, const ActivationsNeed *need) {
-    return (Plan){.d = dims_of(c), .type = options->compute, .size = dtype_bytes(options->compute), .qk_norm = c->qk_norm,
-                  .vectors = c->qk_norm || c->attention_bias, .pass = pass, .T = need->rows, .R = need->head_rows,
-                  .N = need->targets, .attention_bytes = need->attention_bytes};
+    return (Plan){.d = dims_of(c),
+                  .type = options->compute,
+                  .size = dtype_bytes(options->compute),
+                  .qk_norm = c->qk_norm,
+                  .vectors = c->qk_norm || c->attention_bias,
+                  .pass = pass,
+                  .T = need->rows,
+                  .R = need->head_rows,
+                  .N = need->targets,
+                  .attention_bytes = need->attention_bytes};
 }
 
 /* What a layer has besides its input. */
@@ -109,7 +116,8 @@ int activations_reserve(Activations *a, const HfConfig *config, const ModelOptio
     size_t bytes = activations_count(config, options, pass, need);
     if (bytes > a->arena.size) {
         arena_destroy(&a->arena);
-        if (arena_create(&a->arena, bytes, error) != 0) return error_prefix(error, "activations of %zu tokens", need->rows);
+        if (arena_create(&a->arena, bytes, error) != 0)
+            return error_prefix(error, "activations of %zu tokens", need->rows);
     }
     Plan plan = plan_of(config, options, pass, need);
     a->pass = pass;

@@ -13,10 +13,11 @@
 
 /* What one layer's forward pass leaves behind. */
 typedef struct {
-    float *x;       // (T, C) residual stream at the layer's input
-    float *middle;  // (T, C) after attention; the same memory as x when nothing goes back
-    void *qkv;      // (T, QKV) as attention reads it: after bias, norm and rope
-    void *unnormed; // (T, (H + Hkv) D) queries and keys before their norm; NULL where there is none, or nothing goes back
+    float *x;      // (T, C) residual stream at the layer's input
+    float *middle; // (T, C) after attention; the same memory as x when nothing goes back
+    void *qkv;     // (T, QKV) as attention reads it: after bias, norm and rope
+    void *
+        unnormed; // (T, (H + Hkv) D) queries and keys before their norm; NULL where there is none, or nothing goes back
     void *attended; // (T, H D)
     float *lse;     // (T, H); NULL when nothing goes back
     void *gate_up;  // (T, 2F), overwritten by its gradient
@@ -40,15 +41,15 @@ struct Activations {
     float *projected; // (T, QKV) float32 before it becomes bfloat16; NULL when computing in float32
     void *attention;  // scratch of the attention kernel
     /* backward */
-    float *dx;          // (T, C) gradient of the residual stream
-    void *dx_compute;   // (T, C) the same in the compute type; is dx when computing in float32
-    float *dnormed;     // (T, C)
-    void *dproduct;     // (T, F)
-    void *dattended;    // (T, H D)
-    void *dqkv;         // (T, QKV)
-    float *inverse_rms; // (T)
-    void *norm;         // scratch of rmsnorm_backward
-    float *vectors;     // scratch of qkv_backward; NULL where the family has neither bias nor q/k norm
+    float *dx;                           // (T, C) gradient of the residual stream
+    void *dx_compute;                    // (T, C) the same in the compute type; is dx when computing in float32
+    float *dnormed;                      // (T, C)
+    void *dproduct;                      // (T, F)
+    void *dattended;                     // (T, H D)
+    void *dqkv;                          // (T, QKV)
+    float *inverse_rms;                  // (T)
+    void *norm;                          // scratch of rmsnorm_backward
+    float *vectors;                      // scratch of qkv_backward; NULL where the family has neither bias nor q/k norm
     float *dhidden, *dhead_x, *dlogprob; // (R, C), (R, C), (N)
 };
 

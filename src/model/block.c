@@ -9,13 +9,22 @@
 AttentionShape block_attention_shape(const HfConfig *config, DType compute, bool cache) {
     const Dims d = dims_of(config);
     size_t kv_stride = cache ? d.KD : d.QKV;
-    return (AttentionShape){.heads = d.H, .kv_heads = d.Hkv, .head_dim = d.D, .q_stride = d.QKV, .k_stride = kv_stride,
-                            .v_stride = kv_stride, .o_stride = d.HD, .window = config->window,
-                            .scale = (float)(1 / sqrt((double)d.D)), .type = compute};
+    return (AttentionShape){.heads = d.H,
+                            .kv_heads = d.Hkv,
+                            .head_dim = d.D,
+                            .q_stride = d.QKV,
+                            .k_stride = kv_stride,
+                            .v_stride = kv_stride,
+                            .o_stride = d.HD,
+                            .window = config->window,
+                            .scale = (float)(1 / sqrt((double)d.D)),
+                            .type = compute};
 }
 
 /* Element `at` of an array of the compute type. */
-static void *offset(const Model *m, void *array, size_t at) { return (char *)array + at * dtype_bytes(m->options.compute); }
+static void *offset(const Model *m, void *array, size_t at) {
+    return (char *)array + at * dtype_bytes(m->options.compute);
+}
 
 /* y = norm(x) in the compute type; `copy` receives x, on which the layer's product is then added. */
 static void norm_forward(const Model *m, size_t rows, const float *x, float *copy, const float *weight, void *y) {
@@ -49,7 +58,8 @@ static int attend(Model *m, size_t layer, const BlockInput *input, Activations *
     const KernelTable *k = m->options.kernels;
     float *projected = a->projected != NULL ? a->projected : own->qkv;
     norm_forward(m, input->rows, own->x, own->middle, w->attention_norm, a->normed);
-    if (gemm_forward(m->gemm, w->qkv, input->rows, a->normed, d.C, projected, d.QKV, DTYPE_F32, false, error) != 0) return -1;
+    if (gemm_forward(m->gemm, w->qkv, input->rows, a->normed, d.C, projected, d.QKV, DTYPE_F32, false, error) != 0)
+        return -1;
     qkv_forward(m, w, input->rows, input->position, projected, own);
     const void *key = offset(m, own->qkv, d.HD), *value = offset(m, own->qkv, d.HD + d.KD);
     if (input->cache != NULL) {
@@ -57,7 +67,8 @@ static int attend(Model *m, size_t layer, const BlockInput *input, Activations *
         key = input->cache->key[layer], value = input->cache->value[layer];
     }
     AttentionShape shape = block_attention_shape(&m->config, m->options.compute, input->cache != NULL);
-    attention_forward(k, &shape, input->segment, input->segments, own->qkv, key, value, own->attended, own->lse, a->attention);
+    attention_forward(k, &shape, input->segment, input->segments, own->qkv, key, value, own->attended, own->lse,
+                      a->attention);
     return gemm_forward(m->gemm, w->o, input->rows, own->attended, d.HD, own->middle, d.C, DTYPE_F32, true, error);
 }
 
@@ -68,7 +79,8 @@ int block_forward(Model *m, size_t layer, const BlockInput *input, Activations *
     const DType type = m->options.compute;
     if (attend(m, layer, input, a, error) != 0) return -1;
     norm_forward(m, input->rows, own->middle, out, w->mlp_norm, a->normed);
-    if (gemm_forward(m->gemm, w->gate_up, input->rows, a->normed, d.C, own->gate_up, 2 * d.F, type, false, error) != 0) return -1;
+    if (gemm_forward(m->gemm, w->gate_up, input->rows, a->normed, d.C, own->gate_up, 2 * d.F, type, false, error) != 0)
+        return -1;
     if (out == NULL) return 0;
     swiglu_forward(m->options.kernels, input->rows, d.F, type, own->gate_up, a->product);
     return gemm_forward(m->gemm, w->down, input->rows, a->product, d.F, out, d.C, DTYPE_F32, true, error);
@@ -99,17 +111,20 @@ static void swiglu_both(const Model *m, size_t rows, void *gate_up, void *produc
 }
 
 /* dx += the gradient through y = norm(x) W, whose output has the gradient dy; and the gradients of W and the norm. */
-static int norm_product_backward(Model *m, size_t rows, Activations *a, const float *x, const float *norm, size_t norm_index,
-                                 const GemmWeight *weight, size_t weight_index, size_t out, const void *dy, Error *error) {
+static int norm_product_backward(Model *m, size_t rows, Activations *a, const float *x, const float *norm,
+                                 size_t norm_index, const GemmWeight *weight, size_t weight_index, size_t out,
+                                 const void *dy, Error *error) {
     const size_t C = m->dims.C;
     const KernelTable *k = m->options.kernels;
     const DType type = m->options.compute;
     const Parameters *p = &m->parameters;
     rmsnorm_forward(k, rows, C, x, norm, (float)m->config.norm_eps, a->normed, type, a->inverse_rms);
-    if (gemm_weight_gradient(m->gemm, rows, out, C, type, dy, out, a->normed, C, parameters_at(p, m->gradients, weight_index), error) != 0 ||
+    if (gemm_weight_gradient(m->gemm, rows, out, C, type, dy, out, a->normed, C,
+                             parameters_at(p, m->gradients, weight_index), error) != 0 ||
         gemm_data_gradient(m->gemm, weight, rows, dy, out, a->dnormed, C, DTYPE_F32, false, error) != 0)
         return -1;
-    rmsnorm_backward(k, rows, C, x, norm, a->inverse_rms, a->dnormed, a->dx, parameters_at(p, m->gradients, norm_index), a->norm);
+    rmsnorm_backward(k, rows, C, x, norm, a->inverse_rms, a->dnormed, a->dx, parameters_at(p, m->gradients, norm_index),
+                     a->norm);
     return 0;
 }
 
@@ -123,17 +138,21 @@ int block_backward(Model *m, size_t layer, const BlockInput *input, Activations 
     const void *dx = dx_for_products(m, T, a);
     if (gemm_data_gradient(m->gemm, w->down, T, dx, d.C, a->dproduct, d.F, type, false, error) != 0) return -1;
     swiglu_both(m, T, own->gate_up, a->product, a->dproduct);
-    if (gemm_weight_gradient(m->gemm, T, d.C, d.F, type, dx, d.C, a->product, d.F, parameters_at(&m->parameters, m->gradients, at->down), error) != 0 ||
-        norm_product_backward(m, T, a, own->middle, w->mlp_norm, at->mlp_norm, w->gate_up, at->gate, 2 * d.F, own->gate_up, error) != 0)
+    if (gemm_weight_gradient(m->gemm, T, d.C, d.F, type, dx, d.C, a->product, d.F,
+                             parameters_at(&m->parameters, m->gradients, at->down), error) != 0 ||
+        norm_product_backward(m, T, a, own->middle, w->mlp_norm, at->mlp_norm, w->gate_up, at->gate, 2 * d.F,
+                              own->gate_up, error) != 0)
         return -1;
     dx = dx_for_products(m, T, a);
-    if (gemm_weight_gradient(m->gemm, T, d.C, d.HD, type, dx, d.C, own->attended, d.HD, parameters_at(&m->parameters, m->gradients, at->o), error) != 0 ||
+    if (gemm_weight_gradient(m->gemm, T, d.C, d.HD, type, dx, d.C, own->attended, d.HD,
+                             parameters_at(&m->parameters, m->gradients, at->o), error) != 0 ||
         gemm_data_gradient(m->gemm, w->o, T, dx, d.C, a->dattended, d.HD, type, false, error) != 0)
         return -1;
     AttentionShape shape = block_attention_shape(&m->config, type, false);
     attention_backward(m->options.kernels, &shape, input->segment, input->segments, own->qkv, offset(m, own->qkv, d.HD),
-                       offset(m, own->qkv, d.HD + d.KD), own->attended, own->lse, a->dattended, a->dqkv, offset(m, a->dqkv, d.HD),
-                       offset(m, a->dqkv, d.HD + d.KD), a->attention);
+                       offset(m, own->qkv, d.HD + d.KD), own->attended, own->lse, a->dattended, a->dqkv,
+                       offset(m, a->dqkv, d.HD), offset(m, a->dqkv, d.HD + d.KD), a->attention);
     qkv_backward(m, layer, T, input->position, own, a->dqkv, a->vectors);
-    return norm_product_backward(m, T, a, own->x, w->attention_norm, at->attention_norm, w->qkv, at->q, d.QKV, a->dqkv, error);
+    return norm_product_backward(m, T, a, own->x, w->attention_norm, at->attention_norm, w->qkv, at->q, d.QKV, a->dqkv,
+                                 error);
 }

@@ -6,8 +6,8 @@
 
 /* The rows of a call and whom they attend to. */
 typedef struct {
-    size_t rows;              // T
-    const int32_t *position;  // (T)
+    size_t rows;             // T
+    const int32_t *position; // (T)
     const AttentionSegment *segment;
     size_t segments;
     const KvArrays *cache;    // decoding: keys and values are read from there; NULL: from the rows themselves

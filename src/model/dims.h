@@ -15,6 +15,14 @@ typedef struct {
 
 static inline Dims dims_of(const HfConfig *c) {
     size_t HD = c->heads * c->head_dim, KD = c->kv_heads * c->head_dim;
-    return (Dims){.L = c->layers, .C = c->channels, .H = c->heads, .Hkv = c->kv_heads, .D = c->head_dim,
-                  .F = c->feed_forward, .V = c->vocabulary, .HD = HD, .KD = KD, .QKV = HD + 2 * KD};
+    return (Dims){.L = c->layers,
+                  .C = c->channels,
+                  .H = c->heads,
+                  .Hkv = c->kv_heads,
+                  .D = c->head_dim,
+                  .F = c->feed_forward,
+                  .V = c->vocabulary,
+                  .HD = HD,
+                  .KD = KD,
+                  .QKV = HD + 2 * KD};
 }

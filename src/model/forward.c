@@ -3,7 +3,8 @@
 #include "model/input.h"
 
 BlockInput forward_input(const Batch *batch) {
-    return (BlockInput){.rows = batch->rows, .position = batch->position, .segment = batch->segment, .segments = batch->segments};
+    return (BlockInput){
+        .rows = batch->rows, .position = batch->position, .segment = batch->segment, .segments = batch->segments};
 }
 
 size_t forward_attention_bytes(const Model *m, const BlockInput *input, Pass pass) {
@@ -11,7 +12,8 @@ size_t forward_attention_bytes(const Model *m, const BlockInput *input, Pass pas
     return attention_scratch_bytes(m->options.kernels, &shape, input->segment, input->segments, pass != PASS_FORWARD);
 }
 
-size_t forward_planned_attention_bytes(const HfConfig *config, const ModelOptions *options, Pass pass, size_t rows, size_t targets) {
+size_t forward_planned_attention_bytes(const HfConfig *config, const ModelOptions *options, Pass pass, size_t rows,
+                                       size_t targets) {
     size_t trunk = rows - targets, half = targets / 2;
     const AttentionSegment segment[] = {{.query_length = trunk, .key_length = trunk, .parent = -1},
                                         {.query_length = half, .key_length = half, .parent = 0},
@@ -28,11 +30,14 @@ int forward_layers(Model *m, const BlockInput *input, const int32_t *token, Acti
     return 0;
 }
 
-static int run(Model *m, const Batch *batch, Activations *a, Pass pass, float *logprob, float *logsumexp, Error *error) {
+static int run(Model *m, const Batch *batch, Activations *a, Pass pass, float *logprob, float *logsumexp,
+               Error *error) {
     BlockInput input = forward_input(batch);
     if (batch->rows == 0) return 0;
     if (input_check(m, batch->rows, batch->token, batch->position, error) != 0) return -1;
-    ActivationsNeed need = {.rows = batch->rows, .head_rows = batch->head_rows, .targets = batch->targets,
+    ActivationsNeed need = {.rows = batch->rows,
+                            .head_rows = batch->head_rows,
+                            .targets = batch->targets,
                             .attention_bytes = forward_attention_bytes(m, &input, pass)};
     if (activations_reserve(a, &m->config, &m->options, pass, &need, error) != 0) return -1;
     if (forward_layers(m, &input, batch->token, a, error) != 0) return -1;
@@ -45,7 +50,9 @@ static Pass pass_of(const ModelOptions *options) {
 
 size_t activations_bytes(const HfConfig *config, const ModelOptions *options, size_t rows, size_t targets) {
     Pass pass = pass_of(options);
-    ActivationsNeed need = {.rows = rows, .head_rows = targets, .targets = targets,
+    ActivationsNeed need = {.rows = rows,
+                            .head_rows = targets,
+                            .targets = targets,
                             .attention_bytes = forward_planned_attention_bytes(config, options, pass, rows, targets)};
     return activations_count(config, options, pass, &need);
 }

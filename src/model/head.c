@@ -9,7 +9,8 @@ static void normed_rows(const Model *m, Activations *a, size_t R, const int32_t 
     const size_t C = m->dims.C;
     const KernelTable *k = m->options.kernels;
     for (size_t r = 0; r < R; r++) memcpy(a->head_x + r * C, a->end + (size_t)head_row[r] * C, C * sizeof(float));
-    rmsnorm_forward(k, R, C, a->head_x, m->final_norm, (float)m->config.norm_eps, a->hidden, m->options.compute, a->head_inverse_rms);
+    rmsnorm_forward(k, R, C, a->head_x, m->final_norm, (float)m->config.norm_eps, a->hidden, m->options.compute,
+                    a->head_inverse_rms);
 }
 
 /* Names the target whose log-prob is not finite. */
@@ -18,15 +19,17 @@ static int not_finite(const Batch *batch, size_t target, float value, Error *err
     while (batch->branch[b].first_target + batch->branch[b].length <= target) b++;
     size_t at = target - batch->branch[b].first_target;
     size_t row = batch->segment[batch->branch[b].segment].query_row + at;
-    return error_set(error, ERROR_NUMERIC, "the log-prob of token %zu of response %zu in the batch (row %zu, id %d) is %f: the weights are broken or overflow",
+    return error_set(error, ERROR_NUMERIC,
+                     "the log-prob of token %zu of response %zu in the batch (row %zu, id %d) is %f: the weights are "
+                     "broken or overflow",
                      at, b, row, (int)batch->token[row], (double)value);
 }
 
 int head_logprob(Model *m, const Batch *batch, Activations *a, float *logprob, float *logsumexp, Error *error) {
     if (batch->targets == 0) return 0;
     normed_rows(m, a, batch->head_rows, batch->head_row);
-    if (token_logprob_forward(m->gemm, m->options.kernels, m->head, batch->head_rows, a->hidden, batch->targets, batch->sorted, a->logprob,
-                              a->logsumexp, error) != 0)
+    if (token_logprob_forward(m->gemm, m->options.kernels, m->head, batch->head_rows, a->hidden, batch->targets,
+                              batch->sorted, a->logprob, a->logsumexp, error) != 0)
         return -1;
     size_t bad = SIZE_MAX;
     for (size_t i = 0; i < batch->targets; i++) {
@@ -45,12 +48,15 @@ int head_backward(Model *m, const Batch *batch, Activations *a, const float *dlo
     memset(a->dx, 0, batch->rows * C * sizeof(float));
     if (batch->targets == 0) return 0;
     for (size_t i = 0; i < batch->targets; i++) a->dlogprob[i] = dlogprob[batch->order[i]];
-    if (token_logprob_backward(m->gemm, k, m->head, R, a->hidden, batch->targets, batch->sorted, a->dlogprob, a->logsumexp, a->dhidden,
-                               parameters_at(&m->parameters, m->gradients, at->head), error) != 0)
+    if (token_logprob_backward(m->gemm, k, m->head, R, a->hidden, batch->targets, batch->sorted, a->dlogprob,
+                               a->logsumexp, a->dhidden, parameters_at(&m->parameters, m->gradients, at->head),
+                               error) != 0)
         return -1;
     memset(a->dhead_x, 0, R * C * sizeof(float));
-    rmsnorm_backward(k, R, C, a->head_x, m->final_norm, a->head_inverse_rms, a->dhidden, a->dhead_x, parameters_at(&m->parameters, m->gradients, at->norm), a->norm);
-    for (size_t r = 0; r < R; r++) memcpy(a->dx + (size_t)batch->head_row[r] * C, a->dhead_x + r * C, C * sizeof(float));
+    rmsnorm_backward(k, R, C, a->head_x, m->final_norm, a->head_inverse_rms, a->dhidden, a->dhead_x,
+                     parameters_at(&m->parameters, m->gradients, at->norm), a->norm);
+    for (size_t r = 0; r < R; r++)
+        memcpy(a->dx + (size_t)batch->head_row[r] * C, a->dhead_x + r * C, C * sizeof(float));
     return 0;
 }
 
@@ -59,6 +65,8 @@ int head_logits(Model *m, Activations *a, size_t R, const int32_t *head_row, flo
     normed_rows(m, a, R, head_row);
     for (size_t r = 0; r < R; r++)
         if (!isfinite(a->head_inverse_rms[r]))
-            return error_set(error, ERROR_NUMERIC, "the hidden state of row %d is not finite: the weights are broken or overflow", (int)head_row[r]);
+            return error_set(error, ERROR_NUMERIC,
+                             "the hidden state of row %d is not finite: the weights are broken or overflow",
+                             (int)head_row[r]);
     return token_logits(m->gemm, m->head, R, a->hidden, logits, error);
 }

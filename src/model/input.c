@@ -7,9 +7,13 @@ static void extend_rope(Model *m, size_t positions) {
     if (positions <= m->rope_positions) return;
     size_t doubled = 2 * m->rope_positions > 512 ? 2 * m->rope_positions : 512;
     if (positions < doubled) positions = doubled < c->max_positions ? doubled : c->max_positions;
-    static const RopeScaling scaling[] = {[HF_ROPE_PLAIN] = ROPE_PLAIN, [HF_ROPE_LINEAR] = ROPE_LINEAR, [HF_ROPE_LLAMA3] = ROPE_LLAMA3};
-    const RopeParameters rope = {.theta = c->rope_theta, .scaling = scaling[c->rope_scaling], .factor = c->rope_factor,
-                                 .low_frequency_factor = c->rope_low_frequency_factor, .high_frequency_factor = c->rope_high_frequency_factor,
+    static const RopeScaling scaling[] = {
+        [HF_ROPE_PLAIN] = ROPE_PLAIN, [HF_ROPE_LINEAR] = ROPE_LINEAR, [HF_ROPE_LLAMA3] = ROPE_LLAMA3};
+    const RopeParameters rope = {.theta = c->rope_theta,
+                                 .scaling = scaling[c->rope_scaling],
+                                 .factor = c->rope_factor,
+                                 .low_frequency_factor = c->rope_low_frequency_factor,
+                                 .high_frequency_factor = c->rope_high_frequency_factor,
                                  .original_positions = c->rope_original_positions};
     rope_table(&rope, c->head_dim, positions, m->rope);
     m->rope_positions = positions;
@@ -20,11 +24,15 @@ int input_check(Model *m, size_t rows, const int32_t *token, const int32_t *posi
     size_t last = 0;
     for (size_t t = 0; t < rows; t++) {
         if (token[t] < 0 || (size_t)token[t] >= c->vocabulary)
-            return error_set(error, ERROR_INPUT, "token %d at position %d is outside the model's vocabulary of %zu: the tokenizer does not belong to this model",
+            return error_set(error, ERROR_INPUT,
+                             "token %d at position %d is outside the model's vocabulary of %zu: the tokenizer does not "
+                             "belong to this model",
                              (int)token[t], (int)position[t], c->vocabulary);
         if (position[t] < 0 || (size_t)position[t] >= c->max_positions)
-            return error_set(error, ERROR_INPUT, "position %d is outside the model's context of %zu tokens; shorten the prompt or the response",
-                             (int)position[t], c->max_positions);
+            return error_set(
+                error, ERROR_INPUT,
+                "position %d is outside the model's context of %zu tokens; shorten the prompt or the response",
+                (int)position[t], c->max_positions);
         if ((size_t)position[t] > last) last = (size_t)position[t];
     }
     extend_rope(m, last + 1);
@@ -40,8 +48,10 @@ void input_embed(const Model *m, size_t rows, const int32_t *token, float *x) {
     for (size_t t = 0; t < rows; t++) {
         size_t from = (size_t)token[t] * C;
         float *row = x + t * C;
-        if (half && m->embedding != NULL) k->to_f32(C, (const bf16 *)m->embedding + from, row);
-        else memcpy(row, (m->embedding != NULL ? (const float *)m->embedding : master) + from, C * sizeof *row);
+        if (half && m->embedding != NULL)
+            k->to_f32(C, (const bf16 *)m->embedding + from, row);
+        else
+            memcpy(row, (m->embedding != NULL ? (const float *)m->embedding : master) + from, C * sizeof *row);
         if (half && m->embedding == NULL) // masters: rounded as a model that was loaded without them has it
             for (size_t i = 0; i < C; i++) row[i] = dtype_bf16_to_float(dtype_bf16_from_float(row[i]));
     }
@@ -58,6 +68,7 @@ void input_backward(Model *m, size_t rows, const int32_t *token, const float *dx
     for (size_t first = 0; first < C; first += COLUMNS) {
         size_t count = C - first < COLUMNS ? C - first : COLUMNS;
         for (size_t t = 0; t < rows; t++)
-            if (token[t] != m->config.pad_token) k->add(count, dx + t * C + first, gradient + (size_t)token[t] * C + first);
+            if (token[t] != m->config.pad_token)
+                k->add(count, dx + t * C + first, gradient + (size_t)token[t] * C + first);
     }
 }

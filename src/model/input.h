@@ -2,7 +2,8 @@
 #pragma once
 #include "model/model_state.h"
 
-/* Every id is in the vocabulary and every position in the context, or ERROR_INPUT; the rotary table then covers them. */
+/* Every id is in the vocabulary and every position in the context, or ERROR_INPUT; the rotary table then covers them.
+ */
 int input_check(Model *model, size_t rows, const int32_t *token, const int32_t *position, Error *error);
 /* x (T, C) float32 = rows of the embedding as the compute type holds them. */
 void input_embed(const Model *model, size_t rows, const int32_t *token, float *x);

@@ -29,8 +29,9 @@ size_t model_bytes(const HfConfig *config, const ModelOptions *options) {
     parameters_free(&m.parameters);
     const Dims d = m.dims;
     unsigned uses = uses_of(options);
-    size_t layer = gemm_weight_bytes(d.QKV, d.C, options->compute, uses) + gemm_weight_bytes(d.C, d.HD, options->compute, uses) +
-                   gemm_weight_bytes(2 * d.F, d.C, options->compute, uses) + gemm_weight_bytes(d.C, d.F, options->compute, uses);
+    size_t layer =
+        gemm_weight_bytes(d.QKV, d.C, options->compute, uses) + gemm_weight_bytes(d.C, d.HD, options->compute, uses) +
+        gemm_weight_bytes(2 * d.F, d.C, options->compute, uses) + gemm_weight_bytes(d.C, d.F, options->compute, uses);
     return arena.used + d.L * layer + token_head_bytes(d.V, d.C, options->compute, options->trainable);
 }
 
@@ -60,7 +61,9 @@ static int create_layers(Model *m, Error *error) {
 }
 
 static int create(Model *m, const char *directory, const Checkpoint *checkpoint, Error *error) {
-    if (parameters_create(&m->parameters, &m->config, error) != 0 || gemm_create(&m->gemm, m->options.kernels, error) != 0) return -1;
+    if (parameters_create(&m->parameters, &m->config, error) != 0 ||
+        gemm_create(&m->gemm, m->options.kernels, error) != 0)
+        return -1;
     Arena counted = arena_counting();
     lay_out(m, &counted);
     if (arena_create(&m->arena, counted.used, error) != 0) return error_prefix(error, "%s", directory);
@@ -78,13 +81,16 @@ int model_load(Model **model, const char *directory, const ModelOptions *options
         goto done;
     }
     m->options = *options;
-    if (hf_config_read(&m->config, directory, error) != 0 || checkpoint_open(&checkpoint, directory, error) != 0) goto done;
+    if (hf_config_read(&m->config, directory, error) != 0 || checkpoint_open(&checkpoint, directory, error) != 0)
+        goto done;
     m->dims = dims_of(&m->config);
     result = create(m, directory, checkpoint, error);
 done:
     checkpoint_close(checkpoint);
-    if (result == 0) *model = m;
-    else model_free(m);
+    if (result == 0)
+        *model = m;
+    else
+        model_free(m);
     return result;
 }
 
@@ -126,13 +132,20 @@ int model_save(const Model *model, const char *directory, DType type, size_t sha
     if (!model->options.trainable)
         return error_set(error, ERROR_INTERNAL, "%s: only a trainable model has weights to write", directory);
     for (size_t i = 0; i < p->tensors; i++) // a model that no one could load again is not written over one that works
-        if (!isfinite(adamw_sum_squares(model->options.kernels, p->tensor[i].elements, model->weights + p->tensor[i].offset)))
-            return error_set(error, ERROR_NUMERIC, "%s: not written: tensor \"%s\" holds a value that is not finite", directory, p->tensor[i].name);
+        if (!isfinite(
+                adamw_sum_squares(model->options.kernels, p->tensor[i].elements, model->weights + p->tensor[i].offset)))
+            return error_set(error, ERROR_NUMERIC, "%s: not written: tensor \"%s\" holds a value that is not finite",
+                             directory, p->tensor[i].name);
     TensorSource *source = calloc(p->tensors, sizeof *source);
-    if (source == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory to list %zu tensors", directory, p->tensors);
+    if (source == NULL)
+        return error_set(error, ERROR_MEMORY, "%s: no memory to list %zu tensors", directory, p->tensors);
     for (size_t i = 0; i < p->tensors; i++) {
         const ModelTensor *t = &p->tensor[i];
-        source[i] = (TensorSource){.name = t->name, .type = type, .rank = t->rank, .shape = {t->shape[0], t->shape[1]}, .values = model->weights + t->offset};
+        source[i] = (TensorSource){.name = t->name,
+                                   .type = type,
+                                   .rank = t->rank,
+                                   .shape = {t->shape[0], t->shape[1]},
+                                   .values = model->weights + t->offset};
     }
     int result = safetensors_write(directory, source, p->tensors, shard_bytes, error);
     free(source);

@@ -9,7 +9,7 @@
 
 /* The values of one layer in the forms that its computation reads; a NULL vector: the family has none. */
 typedef struct {
-    GemmWeight *qkv, *o, *gate_up, *down; // (QKV, C), (C, H D), (2F, C), (C, F)
+    GemmWeight *qkv, *o, *gate_up, *down;   // (QKV, C), (C, H D), (2F, C), (C, F)
     const float *attention_norm, *mlp_norm; // (C)
     const float *qkv_bias;                  // (QKV)
     const float *q_norm, *k_norm;           // (D)
@@ -37,4 +37,6 @@ struct Model {
 };
 
 /* Element type and place of the embedding's rows. */
-static inline DType model_embedding_type(const Model *m) { return m->embedding == NULL ? DTYPE_F32 : m->options.compute; }
+static inline DType model_embedding_type(const Model *m) {
+    return m->embedding == NULL ? DTYPE_F32 : m->options.compute;
+}

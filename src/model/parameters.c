@@ -48,7 +48,8 @@ int parameters_create(Parameters *parameters, const HfConfig *config, Error *err
 #define COUNT(...) +1
     const size_t of_model = 0 PARAMETERS_OF_MODEL(COUNT), of_layer = 0 PARAMETERS_OF_LAYER(COUNT), L = config->layers;
     Parameters *p = parameters;
-    *p = (Parameters){.tensor = calloc(of_model + L * of_layer, sizeof *p->tensor), .layer = calloc(L, sizeof *p->layer)};
+    *p = (Parameters){.tensor = calloc(of_model + L * of_layer, sizeof *p->tensor),
+                      .layer = calloc(L, sizeof *p->layer)};
     if (p->tensor == NULL || p->layer == NULL) {
         parameters_free(p);
         return error_set(error, ERROR_MEMORY, "no memory for the list of the tensors of %zu layers", L);
@@ -62,6 +63,8 @@ int parameters_create(Parameters *parameters, const HfConfig *config, Error *err
     if (config->tied_head) p->model.head = p->model.embedding;
     if (fits) return 0;
     parameters_free(p);
-    return error_set(error, ERROR_INPUT, "config.json: a model of %zu layers, hidden size %zu and vocabulary %zu does not fit into an address space",
-                     L, config->channels, config->vocabulary);
+    return error_set(
+        error, ERROR_INPUT,
+        "config.json: a model of %zu layers, hidden size %zu and vocabulary %zu does not fit into an address space", L,
+        config->channels, config->vocabulary);
 }

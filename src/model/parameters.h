@@ -39,8 +39,12 @@
 
 #define PARAMETERS_FIELD(field, name, rows, columns, there) size_t field;
 /* Numbers of tensors in `tensor`; PARAMETERS_NONE where the family has none. */
-typedef struct { PARAMETERS_OF_MODEL(PARAMETERS_FIELD) } ModelParameters;
-typedef struct { PARAMETERS_OF_LAYER(PARAMETERS_FIELD) } LayerParameters;
+typedef struct {
+    PARAMETERS_OF_MODEL(PARAMETERS_FIELD)
+} ModelParameters;
+typedef struct {
+    PARAMETERS_OF_LAYER(PARAMETERS_FIELD)
+} LayerParameters;
 #undef PARAMETERS_FIELD
 
 #define PARAMETERS_NONE SIZE_MAX

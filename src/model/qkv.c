@@ -18,11 +18,14 @@ void qkv_forward(const Model *m, const LayerWeights *w, size_t rows, const int32
         if (w->q_norm != NULL) {
             if (a->unnormed != NULL) {
                 char *kept = (char *)a->unnormed + t * turned * size;
-                if (half) k->to_bf16(turned, row, (bf16 *)kept);
-                else memcpy(kept, row, turned * size);
+                if (half)
+                    k->to_bf16(turned, row, (bf16 *)kept);
+                else
+                    memcpy(kept, row, turned * size);
             }
             for (size_t h = 0; h < d.H + d.Hkv; h++)
-                k->rmsnorm_row(d.D, row + h * d.D, h < d.H ? w->q_norm : w->k_norm, norm_eps(m), row + h * d.D, DTYPE_F32);
+                k->rmsnorm_row(d.D, row + h * d.D, h < d.H ? w->q_norm : w->k_norm, norm_eps(m), row + h * d.D,
+                               DTYPE_F32);
         }
         rope_row(d.H + d.Hkv, d.D, m->rope + (size_t)position[t] * d.D, DTYPE_F32, row, 0);
         if (half) k->to_bf16(d.QKV, row, (bf16 *)a->qkv + t * d.QKV);
@@ -45,7 +48,12 @@ size_t qkv_scratch_bytes(Dims d, size_t rows) { return (rows + BLOCK - 1) / BLOC
 
 static Block block_at(Dims d, float *scratch, size_t number) {
     float *base = scratch + number * block_floats(d), *row = base + sums_of(d);
-    return (Block){.dbias = base, .dq_norm = base + d.QKV, .dk_norm = base + d.QKV + d.D, .x = row, .dx = row + d.QKV, .dy = row + 2 * d.QKV};
+    return (Block){.dbias = base,
+                   .dq_norm = base + d.QKV,
+                   .dk_norm = base + d.QKV + d.D,
+                   .x = row,
+                   .dx = row + d.QKV,
+                   .dy = row + 2 * d.QKV};
 }
 
 /* dy: gradient of the normed heads of one row; becomes the gradient of the heads before their norm. */
@@ -62,7 +70,8 @@ static void norm_backward(const Model *m, const LayerWeights *w, const Block *b,
     memcpy(dy, b->dx, (d.HD + d.KD) * sizeof(float));
 }
 
-static void row_backward(const Model *m, const LayerWeights *w, const Block *b, size_t t, const LayerActivations *a, void *drow) {
+static void row_backward(const Model *m, const LayerWeights *w, const Block *b, size_t t, const LayerActivations *a,
+                         void *drow) {
     const Dims d = m->dims;
     const KernelTable *k = m->options.kernels;
     bool half = m->options.compute == DTYPE_BF16;
@@ -78,7 +87,8 @@ static void row_backward(const Model *m, const LayerWeights *w, const Block *b, 
     if (half) k->to_bf16(d.QKV, dy, drow);
 }
 
-void qkv_backward(Model *m, size_t layer, size_t rows, const int32_t *position, const LayerActivations *a, void *dqkv, float *scratch) {
+void qkv_backward(Model *m, size_t layer, size_t rows, const int32_t *position, const LayerActivations *a, void *dqkv,
+                  float *scratch) {
     const Dims d = m->dims;
     const KernelTable *k = m->options.kernels;
     const LayerWeights *w = &m->layer[layer];

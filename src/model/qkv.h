@@ -4,12 +4,12 @@
 #include "model/model_state.h"
 
 /* projected: (T, QKV) float32, overwritten. Writes qkv and `unnormed` of `a`; in float32 qkv is projected. */
-void qkv_forward(const Model *model, const LayerWeights *weights, size_t rows, const int32_t *position, float *projected,
-                 const LayerActivations *a);
+void qkv_forward(const Model *model, const LayerWeights *weights, size_t rows, const int32_t *position,
+                 float *projected, const LayerActivations *a);
 
 /* dqkv (T, QKV) of the compute type: from the gradient of what attention read to that of the projection, in place.
  * Adds the gradients of bias and norms of the layer. Sums over rows have a fixed order. */
-void qkv_backward(Model *model, size_t layer, size_t rows, const int32_t *position, const LayerActivations *a, void *dqkv,
-                  float *scratch);
+void qkv_backward(Model *model, size_t layer, size_t rows, const int32_t *position, const LayerActivations *a,
+                  void *dqkv, float *scratch);
 /* 0 rows of it are needed for families without bias and norms. */
 size_t qkv_scratch_bytes(Dims d, size_t rows);

@@ -29,7 +29,8 @@ static int reader_create(Reader *r, Model *model, Error *error) {
     *r = (Reader){.model = model, .view = calloc(p->tensors, sizeof *r->view)};
     r->first_block = calloc(p->tensors + 1, sizeof *r->first_block);
     if (r->first_block != NULL)
-        for (size_t i = 0; i < p->tensors; i++) r->first_block[i + 1] = blocks += (p->tensor[i].elements + BLOCK - 1) / BLOCK;
+        for (size_t i = 0; i < p->tensors; i++)
+            r->first_block[i + 1] = blocks += (p->tensor[i].elements + BLOCK - 1) / BLOCK;
     r->hash = calloc(blocks + 1, sizeof *r->hash);
     r->buffer = malloc(threads * BLOCK * sizeof *r->buffer);
     if (r->view != NULL && r->first_block != NULL && r->hash != NULL && r->buffer != NULL) return 0;
@@ -40,7 +41,8 @@ static int reader_create(Reader *r, Model *model, Error *error) {
 /* Whether a tensor that no parameter claims may be left unread. */
 static bool may_ignore(const Model *m, const char *name) {
     const char *end = strstr(name, ".rotary_emb.inv_freq");
-    return (m->config.tied_head && strcmp(name, "lm_head.weight") == 0) || (end != NULL && strchr(end + 1, 0) == end + 20);
+    return (m->config.tied_head && strcmp(name, "lm_head.weight") == 0) ||
+           (end != NULL && strchr(end + 1, 0) == end + 20);
 }
 
 static int find_tensors(Reader *r, const Checkpoint *checkpoint, const char *directory, Error *error) {
@@ -49,7 +51,8 @@ static int find_tensors(Reader *r, const Checkpoint *checkpoint, const char *dir
         const ModelTensor *t = &p->tensor[i];
         const TensorView *v = r->view[i] = checkpoint_find(checkpoint, t->name);
         if (v == NULL)
-            return error_set(error, ERROR_INPUT, "%s: the tensor \"%s\" that config.json asks for is missing", directory, t->name);
+            return error_set(error, ERROR_INPUT, "%s: the tensor \"%s\" that config.json asks for is missing",
+                             directory, t->name);
         bool same = v->rank == t->rank;
         for (size_t k = 0; same && k < t->rank; k++) same = v->shape[k] == t->shape[k];
         if (same) continue;
@@ -58,14 +61,18 @@ static int find_tensors(Reader *r, const Checkpoint *checkpoint, const char *dir
             at += (size_t)snprintf(found + at, sizeof found - at, "%s%zu", k == 0 ? "" : ", ", v->shape[k]);
         char expected[64];
         snprintf(expected, sizeof expected, t->rank == 1 ? "%zu" : "%zu, %zu", t->shape[0], t->shape[1]);
-        return error_set(error, ERROR_INPUT, "%s: tensor \"%s\" has shape (%s), but config.json asks for (%s)", v->file, t->name, found, expected);
+        return error_set(error, ERROR_INPUT, "%s: tensor \"%s\" has shape (%s), but config.json asks for (%s)", v->file,
+                         t->name, found, expected);
     }
     for (size_t k = 0; k < checkpoint_count(checkpoint); k++) {
         const TensorView *v = checkpoint_at(checkpoint, k);
         bool claimed = may_ignore(r->model, v->name);
         for (size_t i = 0; !claimed && i < p->tensors; i++) claimed = r->view[i] == v;
         if (!claimed)
-            return error_set(error, ERROR_UNSUPPORTED, "%s: tensor \"%s\" has no place in a model with this config.json, so results would be wrong without it", v->file, v->name);
+            return error_set(
+                error, ERROR_UNSUPPORTED,
+                "%s: tensor \"%s\" has no place in a model with this config.json, so results would be wrong without it",
+                v->file, v->name);
     }
     return 0;
 }
@@ -74,7 +81,8 @@ static int find_tensors(Reader *r, const Checkpoint *checkpoint, const char *dir
 static int read_block(Reader *r, size_t i, size_t block, size_t first, void *out, DType type, Error *error) {
     const ModelTensor *t = &r->model->parameters.tensor[i];
     const KernelTable *k = r->model->options.kernels;
-    size_t begin = (block - r->first_block[i]) * BLOCK, count = t->elements - begin < BLOCK ? t->elements - begin : BLOCK;
+    size_t begin = (block - r->first_block[i]) * BLOCK,
+           count = t->elements - begin < BLOCK ? t->elements - begin : BLOCK;
     size_t at = t->offset - r->model->parameters.tensor[first].offset + begin;
     float *values = type == DTYPE_F32 ? (float *)out + at : r->buffer + (size_t)omp_get_thread_num() * BLOCK;
     if (r->view[i] != NULL && tensor_read_f32(r->view[i], begin, count, values, error) != 0) return -1;
@@ -138,9 +146,12 @@ int weights_pack(Model *m, Error *error) {
         Group group[GROUPS];
         groups_of(m, l, group);
         for (size_t g = 0; g < GROUPS; g++)
-            if (gemm_weight_pack(m->gemm, group[g].weight, parameters_at(&m->parameters, m->weights, group[g].first), DTYPE_F32, error) != 0) return -1;
+            if (gemm_weight_pack(m->gemm, group[g].weight, parameters_at(&m->parameters, m->weights, group[g].first),
+                                 DTYPE_F32, error) != 0)
+                return -1;
     }
-    return token_head_pack(m->gemm, m->head, parameters_at(&m->parameters, m->weights, m->parameters.model.head), DTYPE_F32, error);
+    return token_head_pack(m->gemm, m->head, parameters_at(&m->parameters, m->weights, m->parameters.model.head),
+                           DTYPE_F32, error);
 }
 
 /* Matrices one after the other through one buffer, so that nothing is in memory twice. */
@@ -158,7 +169,8 @@ static int load_packed(Reader *r, Error *error) {
     if (read_tensors(r, 0, m->parameters.vector_tensors, m->weights, DTYPE_F32, error) != 0) goto done;
     const ModelParameters *at = &m->parameters.model;
     if (at->head != at->embedding && (read_tensors(r, at->head, 1, m->embedding, type, error) != 0 ||
-                                      token_head_pack(m->gemm, m->head, m->embedding, type, error) != 0)) goto done;
+                                      token_head_pack(m->gemm, m->head, m->embedding, type, error) != 0))
+        goto done;
     if (read_tensors(r, at->embedding, 1, m->embedding, type, error) != 0) goto done;
     if (at->head == at->embedding && token_head_pack(m->gemm, m->head, m->embedding, type, error) != 0) goto done;
     for (size_t l = 0; l < d.L; l++) {
@@ -166,7 +178,8 @@ static int load_packed(Reader *r, Error *error) {
         groups_of(m, l, group);
         for (size_t g = 0; g < GROUPS; g++)
             if (read_tensors(r, group[g].first, group[g].count, staging, type, error) != 0 ||
-                gemm_weight_pack(m->gemm, group[g].weight, staging, type, error) != 0) goto done;
+                gemm_weight_pack(m->gemm, group[g].weight, staging, type, error) != 0)
+                goto done;
     }
     result = 0;
 done:
@@ -181,7 +194,8 @@ int weights_load(Model *m, const Checkpoint *checkpoint, const char *directory, 
     if (result == 0 && m->options.trainable) {
         result = read_tensors(&r, 0, m->parameters.tensors, m->weights, DTYPE_F32, error);
         if (result == 0) result = weights_pack(m, error);
-    } else if (result == 0) result = load_packed(&r, error);
+    } else if (result == 0)
+        result = load_packed(&r, error);
     if (result == 0) result = combine(&r, &m->file_hash, error);
     reader_free(&r);
     return result;

@@ -7,8 +7,8 @@
 #include "formats/safetensors.h"
 #include "model/model_state.h"
 
-/* Everything from the mapped file to ready weights, tensor by tensor, on all threads; sets file_hash. `directory` stands
- * in messages. */
+/* Everything from the mapped file to ready weights, tensor by tensor, on all threads; sets file_hash. `directory`
+ * stands in messages. */
 int weights_load(Model *model, const Checkpoint *checkpoint, const char *directory, Error *error);
 /* Packs every matrix of a trainable model again from the masters. */
 int weights_pack(Model *model, Error *error);

@@ -3,7 +3,9 @@
 static KernelTable kernels;
 
 /* Relative errors against the goldens, as the oracle's README names them. */
-typedef struct { double tensor_l2, element, total_l2, norm, loss; } Errors;
+typedef struct {
+    double tensor_l2, element, total_l2, norm, loss;
+} Errors;
 static const Errors float32 = {4.8e-5, 5.9e-5, 2.7e-5, 9.6e-6, 8.2e-6}, bfloat16 = {0.25, 0.34, 0.17, 0.065, 0.068};
 
 /* Mean over the prompts of -logsigmoid(0.1 (u_0 - u_1)), u = log-prob minus reference of branch 0 and 1. */
@@ -20,7 +22,8 @@ static double dpo_loss(const json_t *cases, const Batch *batch, const float *log
         loss += log1p(exp(-z)) / TINY_PROMPTS;
         for (size_t b = 0; b < 2; b++) {
             const BatchBranch *branch = &batch->branch[2 * p + b];
-            for (size_t i = 0; i < branch->length; i++) dlogprob[branch->first_target + i] = (float)(b == 0 ? -slope : slope);
+            for (size_t i = 0; i < branch->length; i++)
+                dlogprob[branch->first_target + i] = (float)(b == 0 ? -slope : slope);
         }
     }
     return loss;
@@ -61,15 +64,16 @@ static Errors compare(Model *model, const char *name) {
         error_all += error, norm_all += norm;
         free(expected);
     }
-    assert_int_equal(json_object_size(golden.header), model_tensor_count(model) + (json_object_get(golden.header, "__metadata__") != NULL));
+    assert_int_equal(json_object_size(golden.header),
+                     model_tensor_count(model) + (json_object_get(golden.header, "__metadata__") != NULL));
     golden_close(&golden);
     e.total_l2 = sqrt(error_all / norm_all), e.norm = fabs(sqrt(own_all / norm_all) - 1);
     return e;
 }
 
 static bool within(const Errors *e, const Errors *bound) {
-    return e->tensor_l2 <= bound->tensor_l2 && e->element <= bound->element && e->total_l2 <= bound->total_l2 && e->norm <= bound->norm &&
-           e->loss <= bound->loss;
+    return e->tensor_l2 <= bound->tensor_l2 && e->element <= bound->element && e->total_l2 <= bound->total_l2 &&
+           e->norm <= bound->norm && e->loss <= bound->loss;
 }
 
 static void check_golden(const char *name, DType compute) {
@@ -82,8 +86,8 @@ static void check_golden(const char *name, DType compute) {
     double loss = run(model, cases);
     Errors e = compare(model, name);
     e.loss = fabs(loss - json_real_value(json_object_get(golden, "loss")));
-    printf("%s %s: worst tensor %.1e, element %.1e, total %.1e, norm %.1e, loss %.1e\n", name, dtype_name(compute), e.tensor_l2, e.element,
-           e.total_l2, e.norm, e.loss);
+    printf("%s %s: worst tensor %.1e, element %.1e, total %.1e, norm %.1e, loss %.1e\n", name, dtype_name(compute),
+           e.tensor_l2, e.element, e.total_l2, e.norm, e.loss);
     assert_true(within(&e, compute == DTYPE_F32 ? &float32 : &bfloat16));
     if (compute == DTYPE_F32) { // planted: one element of the smallest vector is off by a hundredth
         model_gradients(model)[model_tensors(model)[1].offset] *= 1.01f;
@@ -172,8 +176,9 @@ static int set_up(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied), cmocka_unit_test(llama_rope3), cmocka_unit_test(mistral_window),
-                                       cmocka_unit_test(qwen2_bias), cmocka_unit_test(qwen3_norms), cmocka_unit_test(same_bits),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied),         cmocka_unit_test(llama_rope3),
+                                       cmocka_unit_test(mistral_window),     cmocka_unit_test(qwen2_bias),
+                                       cmocka_unit_test(qwen3_norms),        cmocka_unit_test(same_bits),
                                        cmocka_unit_test(central_differences)};
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

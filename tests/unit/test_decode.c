@@ -1,36 +1,7 @@
+#include "decode_cases.h"
 #include "tiny_cases.h"
 
-enum { CACHE_ROWS = 160 };
 static KernelTable kernels;
-
-static KvArrays cache_create(const Model *model) {
-    const HfConfig *c = model_config(model);
-    size_t bytes = CACHE_ROWS * c->kv_heads * c->head_dim * dtype_bytes(model_options(model)->compute);
-    KvArrays cache = {.key = calloc(c->layers, sizeof(void *)), .value = calloc(c->layers, sizeof(void *)), .rows = CACHE_ROWS};
-    for (size_t l = 0; l < c->layers; l++) cache.key[l] = malloc(bytes), cache.value[l] = malloc(bytes);
-    assert_int_equal(model_kv_bytes(c, model_options(model), CACHE_ROWS), 2 * c->layers * bytes);
-    return cache;
-}
-
-static void cache_free(const Model *model, KvArrays *cache) {
-    for (size_t l = 0; l < model_config(model)->layers; l++) free(cache->key[l]), free(cache->value[l]);
-    free(cache->key), free(cache->value);
-}
-
-/* `count` tokens of one sequence, at positions and cache rows from `first` on. Those from `trunk` on are a branch of the
- * tokens before. Logits of all of them. */
-static void step(Model *model, const KvArrays *cache, const int32_t *ids, size_t first, size_t count, size_t trunk, float *logits) {
-    int32_t position[CACHE_ROWS], row[CACHE_ROWS];
-    Error error = {0};
-    for (size_t i = 0; i < count; i++) position[i] = (int32_t)(first + i), row[i] = (int32_t)i;
-    size_t of_trunk = first >= trunk ? 0 : first + count <= trunk ? count : trunk - first;
-    AttentionSegment segment[2] = {
-        {.query_row = 0, .query_length = of_trunk, .key_row = 0, .key_length = first < trunk ? first + of_trunk : trunk, .parent = -1},
-        {.query_row = of_trunk, .query_length = count - of_trunk, .key_row = trunk, .key_length = first + count - trunk, .parent = 0}};
-    DecodeInput input = {.rows = count, .token = ids + first, .position = position, .cache_row = position, .segment = segment,
-                         .segments = of_trunk == count ? 1 : 2, .logit_row = row, .logit_rows = count};
-    if (model_decode(model, cache, &input, logits, &error) != 0) fail_msg("%s", error.message);
-}
 
 static double logprob_of(const float *logits, size_t V, int32_t token) {
     double largest = kernels.maximum(V, logits), sum = 0;
@@ -76,7 +47,8 @@ static void check(const char *name, DType compute) {
         step(model, &cache, ids, 0, P / 2, P, logits);                // a prefill in two pieces
         step(model, &cache, ids, P / 2, P - P / 2, P, logits + P / 2 * V);
         assert_memory_equal(logits, at_once, P * V * sizeof *logits);
-        for (size_t i = P; i < T; i++) deviation_add(&scores, logprob_of(logits + (i - 1) * V, V, ids[i]) - logprob[i - P]);
+        for (size_t i = P; i < T; i++)
+            deviation_add(&scores, logprob_of(logits + (i - 1) * V, V, ids[i]) - logprob[i - P]);
         const char *const what[] = {"logits_prompt_end", "logits_response_0", "logits_end"};
         const size_t row[] = {P - 1, P, T - 1};
         for (int i = 0; i < 3; i++) {
@@ -86,8 +58,10 @@ static void check(const char *name, DType compute) {
         }
         batch_free(&batch);
     }
-    printf("%s %s: logits max %.1e rms %.1e, decoded against scored %.1e\n", name, dtype_name(compute), rows.max, deviation_rms(&rows), scores.max);
-    assert_true(rows.max <= (compute == DTYPE_F32 ? 1.3e-4 : 0.78) && deviation_rms(&rows) <= (compute == DTYPE_F32 ? 1.1e-5 : 0.097));
+    printf("%s %s: logits max %.1e rms %.1e, decoded against scored %.1e\n", name, dtype_name(compute), rows.max,
+           deviation_rms(&rows), scores.max);
+    assert_true(rows.max <= (compute == DTYPE_F32 ? 1.3e-4 : 0.78) &&
+                deviation_rms(&rows) <= (compute == DTYPE_F32 ? 1.1e-5 : 0.097));
     assert_true(scores.max <= 3e-6); // the same hidden states; only the summation of exp differs
     cache_free(model, &cache), cache_free(model, &other);
     golden_close(&golden);
@@ -132,11 +106,13 @@ static void greedy(void **state) {
         json_t *entry;
         json_array_foreach(json_object_get(golden, "prompts"), index, entry) {
             size_t P, n;
-            int32_t ids[CACHE_ROWS], *prompt = tiny_ids(json_object_get(entry, "prompt"), &P), *expected = tiny_ids(json_object_get(entry, "ids"), &n);
+            int32_t ids[CACHE_ROWS], *prompt = tiny_ids(json_object_get(entry, "prompt"), &P),
+                                     *expected = tiny_ids(json_object_get(entry, "ids"), &n);
             memcpy(ids, prompt, P * sizeof *ids);
             step(model, &cache, ids, 0, P, P, logits);
             const float *last = logits + (P - 1) * V;
-            for (size_t i = 0; i < n && json_real_value(json_array_get(json_object_get(entry, "gap"), i)) >= 1e-3; i++, tokens++) {
+            for (size_t i = 0; i < n && json_real_value(json_array_get(json_object_get(entry, "gap"), i)) >= 1e-3;
+                 i++, tokens++) {
                 int32_t best = 0;
                 for (size_t v = 1; v < V; v++)
                     if (last[v] > last[best]) best = (int32_t)v;
@@ -163,9 +139,11 @@ static void refuses_what_does_not_fit(void **state) {
     Error error = {0};
     int32_t token = 331, position = 0, row = 0;
     AttentionSegment segment = {.query_length = 1, .key_length = 1, .parent = -1};
-    DecodeInput input = {.rows = 1, .token = &token, .position = &position, .cache_row = &row, .segment = &segment, .segments = 1};
+    DecodeInput input = {
+        .rows = 1, .token = &token, .position = &position, .cache_row = &row, .segment = &segment, .segments = 1};
     assert_int_equal(model_decode(model, &cache, &input, NULL, &error), -1);
-    assert_true(error.code == ERROR_INPUT && strstr(error.message, "token 331") != NULL && strstr(error.message, "331:") != NULL);
+    assert_true(error.code == ERROR_INPUT && strstr(error.message, "token 331") != NULL &&
+                strstr(error.message, "331:") != NULL);
     token = 330, position = 256;
     assert_int_equal(model_decode(model, &cache, &input, NULL, &error), -1);
     assert_true(error.code == ERROR_INPUT && strstr(error.message, "context of 256") != NULL);
@@ -181,8 +159,12 @@ static int set_up(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied), cmocka_unit_test(llama_rope3), cmocka_unit_test(mistral_window),
-                                       cmocka_unit_test(qwen2_bias), cmocka_unit_test(qwen3_norms), cmocka_unit_test(greedy),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied),
+                                       cmocka_unit_test(llama_rope3),
+                                       cmocka_unit_test(mistral_window),
+                                       cmocka_unit_test(qwen2_bias),
+                                       cmocka_unit_test(qwen3_norms),
+                                       cmocka_unit_test(greedy),
                                        cmocka_unit_test(refuses_what_does_not_fit)};
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -3,7 +3,9 @@
 static KernelTable kernels;
 
 /* Bounds of the oracle's README. */
-typedef struct { double logprob_max, logprob_rms, lse_max, lse_rms, sum; } Bounds;
+typedef struct {
+    double logprob_max, logprob_rms, lse_max, lse_rms, sum;
+} Bounds;
 static const Bounds float32 = {1.3e-4, 1.2e-5, 4.3e-5, 3.9e-6, 3.4e-4}, bfloat16 = {0.63, 0.11, 0.69, 0.042, 2.7};
 
 /* All prompts and branches in one batch against the goldens; `shift` is added to every log-prob (a planted fault). */
@@ -37,15 +39,15 @@ static bool within(const char *name, DType compute, bool trainable, double shift
         deviation_add(&of_sum, sum);
         free(expected), free(expected_lse);
     }
-    printf("%s %s: logprob max %.1e rms %.1e, logsumexp max %.1e rms %.1e, sums max %.1e\n", name, dtype_name(compute), of_logprob.max,
-           deviation_rms(&of_logprob), of_lse.max, deviation_rms(&of_lse), of_sum.max);
+    printf("%s %s: logprob max %.1e rms %.1e, logsumexp max %.1e rms %.1e, sums max %.1e\n", name, dtype_name(compute),
+           of_logprob.max, deviation_rms(&of_logprob), of_lse.max, deviation_rms(&of_lse), of_sum.max);
     free(logprob), free(lse);
     batch_free(&batch);
     golden_close(&golden);
     json_decref(cases);
     model_free(model);
-    return of_logprob.max <= bounds->logprob_max && deviation_rms(&of_logprob) <= bounds->logprob_rms && of_lse.max <= bounds->lse_max &&
-           deviation_rms(&of_lse) <= bounds->lse_rms && of_sum.max <= bounds->sum;
+    return of_logprob.max <= bounds->logprob_max && deviation_rms(&of_logprob) <= bounds->logprob_rms &&
+           of_lse.max <= bounds->lse_max && deviation_rms(&of_lse) <= bounds->lse_rms && of_sum.max <= bounds->sum;
 }
 
 static void check_goldens(const char *name) {
@@ -82,7 +84,8 @@ static int set_up(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied), cmocka_unit_test(llama_rope3), cmocka_unit_test(mistral_window),
-                                       cmocka_unit_test(qwen2_bias), cmocka_unit_test(qwen3_norms)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied), cmocka_unit_test(llama_rope3),
+                                       cmocka_unit_test(mistral_window), cmocka_unit_test(qwen2_bias),
+                                       cmocka_unit_test(qwen3_norms)};
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

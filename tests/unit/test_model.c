@@ -23,11 +23,15 @@ static void write_model(const char *family, bool tied, const char *more, size_t 
         fail_msg("%s", error.message);
     float *values = malloc(p.elements * sizeof *values);
     RngAddress address = {.seed = 1, .stream = RNG_TEST};
-    for (size_t i = 0; i < p.elements; i++) values[i] = (float)(rng_normal(&address, (uint32_t)i) * 0.3 + (i < p.vectors));
+    for (size_t i = 0; i < p.elements; i++)
+        values[i] = (float)(rng_normal(&address, (uint32_t)i) * 0.3 + (i < p.vectors));
     TensorSource source[64] = {0};
     for (size_t i = 0; i < p.tensors; i++)
-        source[i] = (TensorSource){.name = p.tensor[i].name, .type = DTYPE_F32, .rank = p.tensor[i].rank,
-                                   .shape = {p.tensor[i].shape[0], p.tensor[i].shape[1]}, .values = values + p.tensor[i].offset};
+        source[i] = (TensorSource){.name = p.tensor[i].name,
+                                   .type = DTYPE_F32,
+                                   .rank = p.tensor[i].rank,
+                                   .shape = {p.tensor[i].shape[0], p.tensor[i].shape[1]},
+                                   .values = values + p.tensor[i].offset};
     size_t count = edit == NULL ? p.tensors : edit(source, p.tensors);
     if (safetensors_write(directory, source, count, 0, &error) != 0) fail_msg("%s", error.message);
     free(values), free(path);
@@ -46,11 +50,14 @@ static Model *load(const char *from, DType compute, bool trainable) {
 static void hash_names_the_values(void **state) {
     (void)state;
     write_model("qwen2", false, "", NULL);
-    char *copy = file_join(directory, "copy"), *from = file_join(directory, "config.json"), *to = file_join(copy, "config.json");
+    char *copy = file_join(directory, "copy"), *from = file_join(directory, "config.json"),
+         *to = file_join(copy, "config.json");
     Hash hash[4], changed;
     Error error = {0};
-    Model *model[4] = {load(directory, DTYPE_F32, false), load(directory, DTYPE_BF16, false), load(directory, DTYPE_F32, true)};
-    if (file_make_directory(copy, &error) != 0 || file_copy(from, to, &error) != 0 || model_save(model[2], copy, DTYPE_F32, 4000, &error) != 0)
+    Model *model[4] = {load(directory, DTYPE_F32, false), load(directory, DTYPE_BF16, false),
+                       load(directory, DTYPE_F32, true)};
+    if (file_make_directory(copy, &error) != 0 || file_copy(from, to, &error) != 0 ||
+        model_save(model[2], copy, DTYPE_F32, 4000, &error) != 0)
         fail_msg("%s", error.message);
     model[3] = load(copy, DTYPE_BF16, true);
     for (int i = 0; i < 4; i++) {
@@ -99,12 +106,15 @@ static size_t add_harmless(TensorSource *t, size_t n) {
 
 static void refuses_broken_checkpoints(void **state) {
     (void)state;
-    static const struct { size_t (*edit)(TensorSource *, size_t); ErrorCode code; const char *words; } cases[] = {
-        {drop_last, ERROR_INPUT, "model.layers.1.mlp.down_proj.weight\" that config.json asks for is missing"},
-        {shorten, ERROR_INPUT, "has shape (15, 24), but config.json asks for (16, 24)"},
-        {flatten, ERROR_INPUT, "has shape (16), but config.json asks for (16, 24)"},
-        {add_bias, ERROR_UNSUPPORTED, "o_proj.bias\" has no place"},
-        {spoil, ERROR_NUMERIC, "gate_proj.weight\", element 5 is infinite"}};
+    static const struct {
+        size_t (*edit)(TensorSource *, size_t);
+        ErrorCode code;
+        const char *words;
+    } cases[] = {{drop_last, ERROR_INPUT, "model.layers.1.mlp.down_proj.weight\" that config.json asks for is missing"},
+                 {shorten, ERROR_INPUT, "has shape (15, 24), but config.json asks for (16, 24)"},
+                 {flatten, ERROR_INPUT, "has shape (16), but config.json asks for (16, 24)"},
+                 {add_bias, ERROR_UNSUPPORTED, "o_proj.bias\" has no place"},
+                 {spoil, ERROR_NUMERIC, "gate_proj.weight\", element 5 is infinite"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         for (int trainable = 0; trainable < 2; trainable++) {
             Model *model = NULL;
@@ -130,16 +140,19 @@ static void refuses_broken_input(void **state) {
     Batch batch = {0};
     size_t trunk;
     assert_int_equal(model_logprob(model, &batch, NULL, NULL, &error), 0); // nothing to do
-    batch_add_trunk(&batch, ids, 2, &trunk, NULL), batch_add_branch(&batch, trunk, ids + 2, 1, NULL), batch_finish(&batch, NULL);
+    batch_add_trunk(&batch, ids, 2, &trunk, NULL), batch_add_branch(&batch, trunk, ids + 2, 1, NULL),
+        batch_finish(&batch, NULL);
     assert_int_equal(model_logprob(model, &batch, logprob, NULL, &error), -1);
     assert_true(error.code == ERROR_INPUT && strstr(error.message, "token 40 at position 2") != NULL);
     ids[2] = 0;
     batch_clear(&batch);
-    batch_add_trunk(&batch, ids, 1, &trunk, NULL), batch_add_branch(&batch, trunk, ids + 1, 64, NULL), batch_finish(&batch, NULL);
+    batch_add_trunk(&batch, ids, 1, &trunk, NULL), batch_add_branch(&batch, trunk, ids + 1, 64, NULL),
+        batch_finish(&batch, NULL);
     assert_int_equal(model_logprob(model, &batch, logprob, NULL, &error), -1);
     assert_true(error.code == ERROR_INPUT && strstr(error.message, "position 64") != NULL);
     batch_clear(&batch);
-    batch_add_trunk(&batch, ids, 3, &trunk, NULL), batch_add_branch(&batch, trunk, ids, 2, NULL), batch_finish(&batch, NULL);
+    batch_add_trunk(&batch, ids, 3, &trunk, NULL), batch_add_branch(&batch, trunk, ids, 2, NULL),
+        batch_finish(&batch, NULL);
     model_weights(model)[model_tensors(model)[0].offset + 3] = NAN;
     assert_int_equal(model_pack(model, &error), 0);
     assert_int_equal(model_logprob(model, &batch, logprob, NULL, &error), -1);
@@ -158,7 +171,8 @@ static void padding_row_has_no_input_gradient(void **state) {
     float logprob[3], dlogprob[3] = {1, 1, 1};
     const int32_t ids[] = {7, 1, 2, 7, 3};
     size_t trunk;
-    batch_add_trunk(&batch, ids, 2, &trunk, NULL), batch_add_branch(&batch, trunk, ids + 2, 3, NULL), batch_finish(&batch, NULL);
+    batch_add_trunk(&batch, ids, 2, &trunk, NULL), batch_add_branch(&batch, trunk, ids + 2, 3, NULL),
+        batch_finish(&batch, NULL);
     assert_int_equal(model_forward(model, &batch, &activations, logprob, NULL), 0);
     assert_int_equal(model_backward(model, &batch, activations, dlogprob, NULL), 0);
     for (size_t i = 0; i < model_tensor_count(model); i++) {
@@ -167,7 +181,8 @@ static void padding_row_has_no_input_gradient(void **state) {
             assert_true(kernels.sum_squares(16, model_gradients(model) + t->offset + 7 * 16) == 0);
             assert_true(kernels.sum_squares(16, model_gradients(model) + t->offset + 1 * 16) > 0);
         }
-        if (strcmp(t->name, "lm_head.weight") == 0) assert_true(kernels.sum_squares(16, model_gradients(model) + t->offset + 7 * 16) > 0);
+        if (strcmp(t->name, "lm_head.weight") == 0)
+            assert_true(kernels.sum_squares(16, model_gradients(model) + t->offset + 7 * 16) > 0);
     }
     activations_free(activations);
     batch_free(&batch);
@@ -177,15 +192,19 @@ static void padding_row_has_no_input_gradient(void **state) {
 static void fill(Batch *batch, const RngAddress *a, uint32_t from, size_t length, size_t trunk, size_t *made) {
     int32_t ids[64];
     for (uint32_t i = 0; i < length; i++) ids[i] = (int32_t)rng_below(a, from + i, 40);
-    if (made != NULL) batch_add_trunk(batch, ids, length, made, NULL);
-    else batch_add_branch(batch, trunk, ids, length, NULL);
+    if (made != NULL)
+        batch_add_trunk(batch, ids, length, made, NULL);
+    else
+        batch_add_branch(batch, trunk, ids, length, NULL);
 }
 
 /* [MO-1] Each branch alone on its trunk, and all trunks and branches together, on 1 to 3 threads, in every family. */
 static void company_changes_no_bit(void **state) {
     (void)state;
     RngAddress a = {.seed = test_seed(), .stream = RNG_TEST};
-    static const struct { const char *family, *more; } cases[] = {{"llama", ""}, {"mistral", ", \"sliding_window\": 5"}, {"qwen2", ""}, {"qwen3", ", \"head_dim\": 6"}};
+    static const struct {
+        const char *family, *more;
+    } cases[] = {{"llama", ""}, {"mistral", ", \"sliding_window\": 5"}, {"qwen2", ""}, {"qwen3", ", \"head_dim\": 6"}};
     for (uint32_t n = 0; n < 8; n++) {
         write_model(cases[n / 2].family, true, cases[n / 2].more, NULL);
         a.item = n;
@@ -194,7 +213,8 @@ static void company_changes_no_bit(void **state) {
         for (uint32_t p = 0; p < 3; p++) {
             size_t trunk;
             fill(&batch, &a, 1000 * p, 1 + rng_below(&a, 9000 + p, 30), 0, &trunk);
-            for (uint32_t b = 0; b < 4; b++) fill(&batch, &a, 1000 * p + 100 * (b + 1), 1 + rng_below(&a, 9100 + 4 * p + b, 30), trunk, NULL);
+            for (uint32_t b = 0; b < 4; b++)
+                fill(&batch, &a, 1000 * p + 100 * (b + 1), 1 + rng_below(&a, 9100 + 4 * p + b, 30), trunk, NULL);
         }
         batch_finish(&batch, NULL);
         for (int threads = 1; threads <= 3; threads++) {
@@ -203,14 +223,16 @@ static void company_changes_no_bit(void **state) {
             assert_int_equal(model_logprob(model, &batch, together[threads - 1], NULL, NULL), 0);
             assert_memory_equal(together[threads - 1], together[0], batch.targets * sizeof(float));
             for (size_t b = 0; threads == 2 && b < batch.branches; b++) {
-                const AttentionSegment *own = &batch.segment[batch.branch[b].segment], *parent = &batch.segment[own->parent];
+                const AttentionSegment *own = &batch.segment[batch.branch[b].segment],
+                                       *parent = &batch.segment[own->parent];
                 Batch pair = {0};
                 size_t trunk;
                 batch_add_trunk(&pair, batch.token + parent->query_row, parent->query_length, &trunk, NULL);
                 batch_add_branch(&pair, trunk, batch.token + own->query_row, own->query_length, NULL);
                 batch_finish(&pair, NULL);
                 assert_int_equal(model_logprob(model, &pair, alone, NULL, NULL), 0);
-                assert_memory_equal(alone, together[0] + batch.branch[b].first_target, own->query_length * sizeof(float));
+                assert_memory_equal(alone, together[0] + batch.branch[b].first_target,
+                                    own->query_length * sizeof(float));
                 batch_free(&pair);
             }
             model_free(model);
@@ -252,8 +274,9 @@ static int tear_down(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(hash_names_the_values), cmocka_unit_test(refuses_broken_checkpoints),
-                                       cmocka_unit_test(refuses_broken_input), cmocka_unit_test(padding_row_has_no_input_gradient),
-                                       cmocka_unit_test(company_changes_no_bit), cmocka_unit_test(plans_are_kept)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hash_names_the_values),  cmocka_unit_test(refuses_broken_checkpoints),
+        cmocka_unit_test(refuses_broken_input),   cmocka_unit_test(padding_row_has_no_input_gradient),
+        cmocka_unit_test(company_changes_no_bit), cmocka_unit_test(plans_are_kept)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -3,7 +3,14 @@
 
 #include <string.h>
 
-static const HfConfig tied = {.layers = 2, .channels = 8, .heads = 4, .kv_heads = 2, .head_dim = 6, .feed_forward = 10, .vocabulary = 20, .tied_head = true};
+static const HfConfig tied = {.layers = 2,
+                              .channels = 8,
+                              .heads = 4,
+                              .kv_heads = 2,
+                              .head_dim = 6,
+                              .feed_forward = 10,
+                              .vocabulary = 20,
+                              .tied_head = true};
 
 /* [PA-1], [PA-2], [PA-3]; counts what is wrong. */
 static size_t breaches(const Parameters *p, const HfConfig *c) {
@@ -18,7 +25,8 @@ static size_t breaches(const Parameters *p, const HfConfig *c) {
     for (size_t l = 0; l < c->layers; l++) {
         const LayerParameters *layer = &p->layer[l];
         bad += layer->k != layer->q + 1 || layer->v != layer->q + 2 || layer->up != layer->gate + 1;
-        bad += c->attention_bias ? layer->k_bias != layer->q_bias + 1 || layer->v_bias != layer->q_bias + 2 : layer->q_bias != PARAMETERS_NONE;
+        bad += c->attention_bias ? layer->k_bias != layer->q_bias + 1 || layer->v_bias != layer->q_bias + 2
+                                 : layer->q_bias != PARAMETERS_NONE;
         bad += c->qk_norm ? layer->k_norm != layer->q_norm + 1 : layer->k_norm != PARAMETERS_NONE;
     }
     return bad;
@@ -44,7 +52,8 @@ static void names_and_shapes(void **state) {
     (void)state;
     Parameters p;
     assert_int_equal(parameters_create(&p, &tied, NULL), 0);
-    const ModelTensor *k = &p.tensor[p.layer[1].k], *norm = &p.tensor[p.layer[0].mlp_norm], *down = &p.tensor[p.layer[1].down];
+    const ModelTensor *k = &p.tensor[p.layer[1].k], *norm = &p.tensor[p.layer[0].mlp_norm],
+                      *down = &p.tensor[p.layer[1].down];
     assert_string_equal(k->name, "model.layers.1.self_attn.k_proj.weight");
     assert_true(k->rank == 2 && k->shape[0] == 12 && k->shape[1] == 8);
     assert_string_equal(norm->name, "model.layers.0.post_attention_layernorm.weight");

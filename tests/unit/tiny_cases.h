@@ -10,7 +10,8 @@
 #include <string.h>
 
 enum { TINY_PROMPTS = 4, TINY_BRANCHES = 4, TINY_MODELS = 5 };
-static const char *const tiny_models[TINY_MODELS] = {"llama_tied", "llama_rope3", "mistral_swa", "qwen2_tied", "qwen3_hd"};
+static const char *const tiny_models[TINY_MODELS] = {"llama_tied", "llama_rope3", "mistral_swa", "qwen2_tied",
+                                                     "qwen3_hd"};
 
 static inline const char *tiny_path(const char *model, const char *file, char *path, size_t capacity) {
     snprintf(path, capacity, "tests/data/tiny/%s/%s", model, file);
@@ -47,14 +48,17 @@ static inline double *golden_read(const Golden *g, const char *name, size_t *cou
     const json_t *entry = json_object_get(g->header, name), *at = json_object_get(entry, "data_offsets");
     if (entry == NULL) fail_msg("no golden %s", name);
     const char *type = json_string_value(json_object_get(entry, "dtype"));
-    size_t begin = (size_t)json_integer_value(json_array_get(at, 0)), end = (size_t)json_integer_value(json_array_get(at, 1));
+    size_t begin = (size_t)json_integer_value(json_array_get(at, 0)),
+           end = (size_t)json_integer_value(json_array_get(at, 1));
     bool wide = strcmp(type, "F64") == 0;
     size_t n = (end - begin) / (wide ? 8 : 4);
     double *out = malloc((n + 1) * sizeof *out);
     for (size_t i = 0; i < n; i++) {
         float f;
-        if (wide) memcpy(out + i, g->data + begin + 8 * i, 8);
-        else memcpy(&f, g->data + begin + 4 * i, 4), out[i] = (double)f;
+        if (wide)
+            memcpy(out + i, g->data + begin + 8 * i, 8);
+        else
+            memcpy(&f, g->data + begin + 4 * i, 4), out[i] = (double)f;
     }
     if (count != NULL) *count = n;
     return out;
@@ -101,19 +105,24 @@ static inline json_t *tiny_cases(const char *model) {
     return cases;
 }
 
-static inline Model *tiny_load(const char *name, const KernelTable *kernels, DType compute, bool trainable, bool checkpoint) {
+static inline Model *tiny_load(const char *name, const KernelTable *kernels, DType compute, bool trainable,
+                               bool checkpoint) {
     char path[512];
     Error error = {0};
     Model *model = NULL;
     if (tiny_path(name, "model/config.json", path, sizeof path) == NULL) skip();
     path[strlen(path) - strlen("/config.json")] = 0;
-    ModelOptions options = {.kernels = kernels, .compute = compute, .trainable = trainable, .checkpoint_activations = checkpoint};
+    ModelOptions options = {
+        .kernels = kernels, .compute = compute, .trainable = trainable, .checkpoint_activations = checkpoint};
     if (model_load(&model, path, &options, &error) != 0) fail_msg("%s", error.message);
     return model;
 }
 
 /* Largest and root mean square difference. */
-typedef struct { double max, sum_squares; size_t count; } Deviation;
+typedef struct {
+    double max, sum_squares;
+    size_t count;
+} Deviation;
 static inline void deviation_add(Deviation *d, double difference) {
     if (!(fabs(difference) <= d->max)) d->max = fabs(difference);
     d->sum_squares += difference * difference, d->count++;
