@@ -1,4 +1,4 @@
-# dice - see README.md. Targets: all, check, unit, integrate, lint, clean.
+# dice - see README.md. Targets: all, check, unit, integrate, bench, lint, clean.
 #   CC=gcc|clang            compiler
 #   SAN=address,undefined   sanitizers (own build directory); SAN=thread uses clang, libomp and its Archer tool
 #   BUILD=DIR               build directory
@@ -72,6 +72,11 @@ INTEGRATION := $(sort $(wildcard tests/integration/*))
 .PHONY: integrate
 integrate: $(BUILD)/dice
 	tests/integrate $(BUILD) $(INTEGRATION)
+
+# Rates against what this machine reaches; run it on an otherwise idle one.
+.PHONY: bench
+bench: $(BENCHES)
+	@for program in $(BENCHES); do echo "== $$(basename $$program)"; $$program || exit 1; done
 
 .PHONY: check
 check:

@@ -11,10 +11,11 @@
 /* A packed piece of a weight stays in a core's second-level cache while the rows stream by. */
 enum { PIECE_BYTES = 1 << 20, PIECE_MULTIPLE = 32, PIECE_COLUMNS = 1024 };
 /* A piece of a weight gradient, at most, and the rows that it sums at once. */
-enum { GRADIENT_OUT = 512, GRADIENT_IN = 1024, GRADIENT_ROWS = 512, GRADIENT_MULTIPLE = 64 };
+enum { GRADIENT_OUT = 512, GRADIENT_IN = 1024, GRADIENT_ROWS = 512 };
 
 struct GemmContext {
     const KernelTable *kernels;
+    int threads;
     GemmOnednn *library; // NULL: the plain product
     GemmPlans *plans;
     char **staging; // (threads) staging_bytes each, for rows that a product cannot read or write in place
@@ -37,12 +38,12 @@ struct GemmWeight {
 int gemm_create(GemmContext **out, const KernelTable *kernels, Error *error) {
     GemmContext *context = *out = calloc(1, sizeof *context);
     if (context == NULL) return error_set(error, ERROR_MEMORY, "no memory for the matrix products");
-    context->kernels = kernels;
+    context->kernels = kernels, context->threads = kernels->threads;
     if (kernels->isa <= ISA_REFERENCE) return 0;
     context->staging = calloc((size_t)kernels->threads, sizeof *context->staging);
     if (context->staging == NULL)
         error_set(error, ERROR_MEMORY, "no memory for the matrix products");
-    else if (gemm_onednn_open(&context->library, kernels, error) == 0 &&
+    else if (gemm_onednn_open(&context->library, kernels, 1, error) == 0 &&
              gemm_plan_cache_create(context->library, &context->plans, error) == 0)
         return 0;
     gemm_destroy(context);
@@ -54,7 +55,7 @@ void gemm_destroy(GemmContext *context) {
     if (context == NULL) return;
     gemm_plan_cache_destroy(context->plans);
     gemm_onednn_close(context->library);
-    for (int i = 0; context->staging != NULL && i < context->kernels->threads; i++) free(context->staging[i]);
+    for (int i = 0; context->staging != NULL && i < context->threads; i++) free(context->staging[i]);
     free(context->staging);
     free(context);
 }
@@ -62,7 +63,7 @@ void gemm_destroy(GemmContext *context) {
 /* Every thread has at least `bytes` of staging. */
 static int stage(GemmContext *context, size_t bytes, Error *error) {
     if (bytes <= context->staging_bytes) return 0;
-    for (int i = 0; i < context->kernels->threads; i++) {
+    for (int i = 0; i < context->threads; i++) {
         free(context->staging[i]);
         context->staging[i] = aligned_alloc(64, size_round_up(bytes, 64));
         if (context->staging[i] == NULL) {
@@ -237,7 +238,7 @@ int gemm_weight_pack(GemmContext *context, GemmWeight *weight, const void *sourc
     const KernelTable *kernels = context->kernels;
     size_t in = weight->in, row = in * dtype_bytes(weight->compute), source_row = in * dtype_bytes(source_type);
     if (context->library == NULL) {
-#pragma omp parallel for num_threads(kernels->threads) schedule(static)
+#pragma omp parallel for num_threads(context->threads) schedule(static)
         for (size_t r = 0; r < weight->out; r++)
             convert_values(kernels, in, (const char *)source + r * source_row, source_type,
                            (char *)weight->plain + r * row, weight->compute, weight->compute);
@@ -247,7 +248,7 @@ int gemm_weight_pack(GemmContext *context, GemmWeight *weight, const void *sourc
     size_t most = f->width * f->depth > d->width * d->depth ? f->width * f->depth : d->width * d->depth;
     if (stage(context, most * dtype_bytes(weight->packed_type), error) != 0) return -1;
     int failed = 0;
-#pragma omp parallel for num_threads(kernels->threads) schedule(dynamic) reduction(| : failed)
+#pragma omp parallel for num_threads(context->threads) schedule(dynamic) reduction(| : failed)
     for (size_t p = 0; p < f->pieces + d->pieces; p++)
         failed |= pack_piece(context, weight, p, omp_get_thread_num(), source, source_type);
     if (failed == 0) return 0;
@@ -360,7 +361,7 @@ static int run_side(GemmContext *context, const Side *side, size_t first, size_t
     size_t blocks = blocks_of(call.plan, rows->T), last = pieces - 1,
            work = last * blocks + blocks_of(call.last_plan, rows->T);
     int failed = 0;
-#pragma omp parallel for num_threads(context->kernels->threads) schedule(dynamic) reduction(| : failed)
+#pragma omp parallel for num_threads(context->threads) schedule(dynamic) reduction(| : failed)
     for (size_t i = 0; i < work; i++) {
         size_t p = i / blocks < last ? i / blocks : last;
         failed |= run_piece(&call, p, i - p * blocks, omp_get_thread_num());
@@ -370,9 +371,9 @@ static int run_side(GemmContext *context, const Side *side, size_t first, size_t
     return gemm_onednn_failed(&shape, failed, error);
 }
 
-static void run_plain(const KernelTable *kernels, const RefGemm *plain, const Rows *rows, const void *b) {
+static void run_plain(int threads, const RefGemm *plain, const Rows *rows, const void *b) {
     size_t a_bytes = rows->a_stride * dtype_bytes(rows->compute), c_bytes = rows->c_stride * dtype_bytes(rows->c_type);
-#pragma omp parallel for num_threads(kernels->threads) schedule(static)
+#pragma omp parallel for num_threads(threads) schedule(static)
     for (size_t t = 0; t < rows->T; t++)
         ref_gemm_row(plain, (const char *)rows->a + t * a_bytes, b, (char *)rows->c + t * c_bytes);
 }
@@ -402,7 +403,7 @@ int gemm_forward_columns(GemmContext *context, const GemmWeight *weight, size_t 
                            .input = weight->compute,
                            .output = y_type,
                            .accumulate = accumulate};
-    run_plain(context->kernels, &plain, &rows,
+    run_plain(context->threads, &plain, &rows,
               (char *)weight->plain + first * weight->in * dtype_bytes(weight->compute));
     return 0;
 }
@@ -433,7 +434,7 @@ int gemm_data_gradient(GemmContext *context, const GemmWeight *weight, size_t T,
                            .input = weight->compute,
                            .output = dx_type,
                            .accumulate = accumulate};
-    run_plain(context->kernels, &plain, &rows, weight->plain);
+    run_plain(context->threads, &plain, &rows, weight->plain);
     return 0;
 }
 
@@ -451,9 +452,11 @@ typedef struct {
     const GemmPlan *plan[2][2][2]; // [last step][last out piece][last in piece]
 } Gradient;
 
+static size_t padded_rows(size_t rows) { return size_round_up(rows, rows < 64 ? 16 : 64); }
+
 /* Whether the rows of a step are copied: to widen them, or to pad them. */
 static bool gradient_stages(const Gradient *g, size_t rows) {
-    return g->input != g->compute || rows % GRADIENT_MULTIPLE != 0;
+    return g->input != g->compute || rows != padded_rows(rows);
 }
 
 static size_t gradient_width(size_t n, size_t most, size_t fewest) {
@@ -474,7 +477,7 @@ static int gradient_plans(Gradient *g, Error *error) {
         size_t out = i & 2 ? out_tail : g->out_width, in = i & 1 ? in_tail : g->in_width;
         const GemmShape shape = {.rows = out,
                                  .columns = in,
-                                 .depth = size_round_up(rows, GRADIENT_MULTIPLE),
+                                 .depth = padded_rows(rows),
                                  .a_row = 1,
                                  .a_depth = staged ? out : g->dy_stride,
                                  .b_depth = staged ? in : g->x_stride,
@@ -522,7 +525,7 @@ static void gradient_plain(const Gradient *g) {
                            .input = g->compute,
                            .output = DTYPE_F32,
                            .accumulate = true};
-#pragma omp parallel for num_threads(g->context->kernels->threads) schedule(static)
+#pragma omp parallel for num_threads(g->context->threads) schedule(static)
     for (size_t o = 0; o < g->out; o++)
         ref_gemm_row(&plain, (const char *)g->dy + o * dtype_bytes(g->compute), g->x, g->dw + o * g->in);
 }
@@ -550,7 +553,7 @@ int gemm_weight_gradient(GemmContext *context, size_t T, size_t out, size_t in, 
     if (stage(context, GRADIENT_ROWS * (g.out_width + g.in_width) * dtype_bytes(g.input) + 64, error) != 0) return -1;
     size_t in_pieces = pieces_of(in, g.in_width), work = pieces_of(out, g.out_width) * in_pieces;
     int failed = 0;
-#pragma omp parallel for num_threads(context->kernels->threads) schedule(dynamic) reduction(| : failed)
+#pragma omp parallel for num_threads(context->threads) schedule(dynamic) reduction(| : failed)
     for (size_t i = 0; i < work; i++) failed |= gradient_piece(&g, i / in_pieces, i % in_pieces, omp_get_thread_num());
     const GemmShape shape = {.rows = out, .columns = in, .depth = T, .input = g.input};
     return failed == 0 ? 0 : gemm_onednn_failed(&shape, failed, error);

@@ -8,7 +8,7 @@
 
 struct GemmOnednn {
     dnnl_engine_t engine;
-    int threads;
+    int threads, inner_threads;
     dnnl_stream_t *stream; // (threads)
     void **scratch;        // (threads) scratch_bytes each
     size_t scratch_bytes;
@@ -123,13 +123,13 @@ static dnnl_status_t append_sum(dnnl_post_ops_t operations) { return dnnl_post_o
 #endif
 
 /* oneDNN takes as many threads as OpenMP would give to the next parallel region, when creating and when running. */
-static int alone_begin(void) {
+static int inner_begin(const GemmOnednn *library) {
     int before = omp_get_max_threads();
-    omp_set_num_threads(1);
+    omp_set_num_threads(library->inner_threads);
     return before;
 }
 
-static void alone_end(int before) { omp_set_num_threads(before); }
+static void inner_end(int before) { omp_set_num_threads(before); }
 
 /* A cap by environment holds for the whole process, and so does oneDNN's. It is refused once oneDNN has looked at the
  * CPU; then what it dispatches to is asked for, not assumed. */
@@ -140,14 +140,14 @@ static void respect_cap(Isa isa) {
     if (cap != NULL && *cap != '\0') dnnl_set_max_cpu_isa(most[isa]);
 }
 
-int gemm_onednn_open(GemmOnednn **out, const KernelTable *kernels, Error *error) {
+int gemm_onednn_open(GemmOnednn **out, const KernelTable *kernels, int inner_threads, Error *error) {
     GemmOnednn *library = calloc(1, sizeof *library);
     *out = library;
     if (library == NULL) return error_set(error, ERROR_MEMORY, "no memory for the matrix products");
     respect_cap(kernels->isa);
     unsigned dispatched = (unsigned)dnnl_get_effective_cpu_isa(), bits = dnnl_cpu_isa_avx512_core_bf16;
     library->has_bf16 = isa_has_bf16(kernels->isa) && (dispatched & bits) == bits;
-    library->threads = kernels->threads;
+    library->threads = kernels->threads, library->inner_threads = inner_threads;
     library->stream = calloc((size_t)kernels->threads, sizeof *library->stream);
     library->scratch = calloc((size_t)kernels->threads, sizeof *library->scratch);
     if (library->stream == NULL || library->scratch == NULL)
@@ -278,9 +278,9 @@ int gemm_onednn_product_create(GemmOnednn *library, const GemmShape *shape, Gemm
     if (product == NULL) return gemm_onednn_failed(shape, dnnl_out_of_memory, error);
     product->library = library;
     product->operands = calloc((size_t)library->threads, sizeof *product->operands);
-    int before = alone_begin();
+    int before = inner_begin(library);
     dnnl_status_t status = product->operands == NULL ? dnnl_out_of_memory : create_product(product, shape);
-    alone_end(before);
+    inner_end(before);
     return status == dnnl_success ? 0 : gemm_onednn_failed(shape, status, error);
 }
 
@@ -313,9 +313,9 @@ int gemm_onednn_product_run(const GemmProduct *product, int thread, const void *
                                          {DNNL_ARG_WEIGHTS, b != NULL ? o->b : packed->matrix},
                                          {DNNL_ARG_DST, o->c},
                                          {DNNL_ARG_SCRATCHPAD, o->scratch}};
-    int before = alone_begin();
+    int before = inner_begin(product->library);
     dnnl_status_t status = dnnl_primitive_execute(product->primitive, stream, 4, arguments);
-    alone_end(before);
+    inner_end(before);
     return (int)status;
 }
 
@@ -358,9 +358,9 @@ int gemm_onednn_packed_create(GemmOnednn *library, size_t depth, size_t columns,
     dnnl_status_t status = dnnl_out_of_memory;
     if (packed != NULL) {
         packed->library = library;
-        int before = alone_begin();
+        int before = inner_begin(library);
         status = create_packed(packed, depth, columns, type, b_depth, b_column);
-        alone_end(before);
+        inner_end(before);
     }
     if (status == dnnl_success) return 0;
     if (status == dnnl_out_of_memory)
@@ -383,8 +383,8 @@ int gemm_onednn_packed_fill(GemmPacked *packed, int thread, const void *source) 
     dnnl_memory_set_data_handle(packed->scratch, library->scratch[thread]);
     const dnnl_exec_arg_t arguments[] = {
         {DNNL_ARG_FROM, packed->source}, {DNNL_ARG_TO, packed->matrix}, {DNNL_ARG_SCRATCHPAD, packed->scratch}};
-    int before = alone_begin();
+    int before = inner_begin(library);
     dnnl_status_t status = dnnl_primitive_execute(packed->reorder, library->stream[thread], 3, arguments);
-    alone_end(before);
+    inner_end(before);
     return (int)status;
 }

@@ -1,6 +1,6 @@
 /* gemm_onednn.h - what gemm.c needs of oneDNN, and the differences between its versions 2 and 3.
  *
- * Everything here is made for one thread and runs on the thread that calls it: oneDNN never starts threads of its own.
+ * With inner_threads 1 everything runs on the thread that calls it: oneDNN starts no threads of its own.
  * A product may run on many threads at once, each with its own number. Creating is for one thread at a time. */
 #pragma once
 #include "base/dtype.h"
@@ -23,7 +23,8 @@ typedef struct {
     bool accumulate;
 } GemmShape;
 
-int gemm_onednn_open(GemmOnednn **library, const KernelTable *kernels, Error *error);
+/* inner_threads: how many OpenMP threads one product may use. 1, but for benches that measure oneDNN by itself. */
+int gemm_onednn_open(GemmOnednn **library, const KernelTable *kernels, int inner_threads, Error *error);
 void gemm_onednn_close(GemmOnednn *library);
 /* Whether bfloat16 inputs are multiplied as such. Otherwise only float32 may be asked for. */
 bool gemm_onednn_has_bf16(const GemmOnednn *library);
