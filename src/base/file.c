@@ -88,6 +88,11 @@ static int sync_parent(const char *path, Error *error) {
     return result;
 }
 
+int file_rename(const char *from, const char *to, Error *error) {
+    if (rename(from, to) != 0) return error_errno(error, to, "put the new file in place");
+    return sync_parent(to, error);
+}
+
 int file_writer_commit(FileWriter *writer, Error *error) {
     int result = -1;
     errno = 0;
@@ -101,8 +106,7 @@ int file_writer_commit(FileWriter *writer, Error *error) {
         error_errno(error, writer->path, "close");
     } else {
         writer->stream = NULL;
-        if (rename(writer->temporary, writer->path) != 0) error_errno(error, writer->path, "put the new file in place");
-        else result = sync_parent(writer->path, error);
+        result = file_rename(writer->temporary, writer->path, error);
     }
     file_writer_abort(writer);
     return result;

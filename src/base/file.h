@@ -36,6 +36,8 @@ int file_exists(const char *path); // 1 or 0
 int file_is_directory(const char *path);
 /* Removes a file or a whole directory tree; not being there is success. */
 int file_remove_tree(const char *path, Error *error);
+/* Renames a file or directory and makes it last (fsync of the directory it is in). */
+int file_rename(const char *from, const char *to, Error *error);
 /* fsync of a directory, so that a rename inside it survives a power cut. */
 int file_sync_directory(const char *path, Error *error);
 /* "directory/name", to be freed by the caller; NULL when memory is exhausted. */

@@ -1,0 +1,146 @@
+#include "train/train_state.h"
+
+#include "base/file.h"
+#include "base/json.h"
+#include "formats/safetensors.h"
+#include "formats/safetensors_writer.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const moment_names[2] = {"first", "second"};
+enum { NAME_MAX_BYTES = 112 }; // "second." and the longest ModelTensor name
+
+/* One moment as tensors under their names; names is (tensors) of NAME_MAX_BYTES. */
+static void list_moment(const Model *model, int moment, const float *values, char (*names)[NAME_MAX_BYTES],
+                        TensorSource *out) {
+    const ModelTensor *tensor = model_tensors(model);
+    for (size_t i = 0; i < model_tensor_count(model); i++) {
+        snprintf(names[i], NAME_MAX_BYTES, "%s.%s", moment_names[moment], tensor[i].name);
+        out[i] = (TensorSource){
+            .name = names[i], .type = DTYPE_F32, .rank = tensor[i].rank, .values = values + tensor[i].offset};
+        memcpy(out[i].shape, tensor[i].shape, sizeof tensor[i].shape);
+    }
+}
+
+static int save_optimizer(const char *directory, const Model *model, const Optimizer *optimizer, Error *error) {
+    size_t n = model_tensor_count(model);
+    char *path = file_join(directory, "optimizer.safetensors");
+    char(*names)[NAME_MAX_BYTES] = calloc(2 * n, sizeof *names);
+    TensorSource *source = calloc(2 * n, sizeof *source);
+    int result = -1;
+    if (path == NULL || names == NULL || source == NULL) {
+        error_set(error, ERROR_MEMORY, "%s: no memory for the list of tensors", directory);
+    } else {
+        list_moment(model, 0, optimizer->first, names, source);
+        list_moment(model, 1, optimizer->second, names + n, source + n);
+        result = safetensors_write_file(path, source, 2 * n, error);
+    }
+    free(path);
+    free(names);
+    free(source);
+    return result;
+}
+
+static int save_state(const char *directory, Model *model, const TrainState *state, Error *error) {
+    char *path = file_join(directory, "state.json"), text[160];
+    Hash hash;
+    int result = -1;
+    if (path == NULL)
+        error_set(error, ERROR_MEMORY, "%s: no memory for a file name", directory);
+    else if (model_hash(model, &hash, error) == 0) {
+        int n = snprintf(text, sizeof text, "{\"step\": %zu, \"tokens\": %zu, \"model\": \"%s\"}\n", state->step,
+                         state->tokens, hash.hex);
+        result = file_write(path, text, (size_t)n, error);
+    }
+    free(path);
+    return result;
+}
+
+int train_state_save(const char *directory, Model *model, const Optimizer *optimizer, const TrainState *state,
+                     Error *error) {
+    char *partial = NULL;
+    int result = -1;
+    if (asprintf(&partial, "%s.partial", directory) < 0)
+        return error_set(error, ERROR_MEMORY, "%s: no memory", directory);
+    if (file_remove_tree(partial, error) == 0 && file_make_directory(partial, error) == 0 &&
+        model_save(model, partial, DTYPE_F32, 0, error) == 0 && save_optimizer(partial, model, optimizer, error) == 0 &&
+        save_state(partial, model, state, error) == 0 && file_remove_tree(directory, error) == 0)
+        result = file_rename(partial, directory, error);
+    if (result != 0) file_remove_tree(partial, NULL);
+    free(partial);
+    return result;
+}
+
+/* Every tensor of the model from the checkpoint, under "prefix" or "prefix." and its name, into values by offset. */
+static int load_tensors(const Checkpoint *file, const char *place, const Model *model, const char *prefix,
+                        float *values, Error *error) {
+    const ModelTensor *tensor = model_tensors(model);
+    for (size_t i = 0; i < model_tensor_count(model); i++) {
+        char name[NAME_MAX_BYTES];
+        snprintf(name, sizeof name, "%s%s", prefix, tensor[i].name);
+        const TensorView *view = checkpoint_find(file, name);
+        if (view == NULL || view->rank != tensor[i].rank ||
+            memcmp(view->shape, tensor[i].shape, view->rank * sizeof(size_t)) != 0)
+            return error_set(error, ERROR_MISMATCH,
+                             "%s: the tensor \"%s\" is missing or of another shape: the checkpoint is of another model",
+                             place, name);
+        if (tensor_read_f32(view, 0, view->elements, values + tensor[i].offset, error) != 0) return -1;
+    }
+    return 0;
+}
+
+static int load_file(const char *directory, const char *file, Checkpoint **checkpoint, Error *error) {
+    char *path = file_join(directory, file);
+    if (path == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory for a file name", directory);
+    int result = checkpoint_open(checkpoint, path, error);
+    free(path);
+    return result;
+}
+
+static int load_state(const char *directory, TrainState *state, Hash *hash, Error *error) {
+    char *path = file_join(directory, "state.json");
+    if (path == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory for a file name", directory);
+    int result = -1;
+    int64_t step = -1, tokens = -1;
+    json_t *root = json_parse_file(path, error),
+           *model = root == NULL ? NULL : json_need(root, "model", JSON_STRING, path, error);
+    if (model != NULL && json_get_integer(root, "step", 0, INT64_MAX, &step, path, error) == 0 &&
+        json_get_integer(root, "tokens", 0, INT64_MAX, &tokens, path, error) == 0) {
+        if (step < 0 || tokens < 0) {
+            error_set(error, ERROR_INPUT, "%s: \"step\" or \"tokens\" is missing", path);
+        } else {
+            *state = (TrainState){.step = (size_t)step, .tokens = (size_t)tokens};
+            snprintf(hash->hex, sizeof hash->hex, "%s", json_string_value(model));
+            result = 0;
+        }
+    }
+    json_decref(root);
+    free(path);
+    return result;
+}
+
+int train_state_load(const char *directory, Model *model, Optimizer *optimizer, TrainState *state, Error *error) {
+    Checkpoint *weights = NULL, *moments = NULL;
+    Hash expected, found;
+    int result = -1;
+    if (load_state(directory, state, &expected, error) == 0 &&
+        load_file(directory, "model.safetensors", &weights, error) == 0 &&
+        load_file(directory, "optimizer.safetensors", &moments, error) == 0 &&
+        load_tensors(weights, directory, model, "", model_weights(model), error) == 0 &&
+        load_tensors(moments, directory, model, "first.", optimizer->first, error) == 0 &&
+        load_tensors(moments, directory, model, "second.", optimizer->second, error) == 0 &&
+        model_hash(model, &found, error) == 0) {
+        optimizer->steps = state->step;
+        if (strcmp(expected.hex, found.hex) == 0)
+            result = model_pack(model, error);
+        else
+            error_set(error, ERROR_INPUT,
+                      "%s: the weights are not those that were saved: the checkpoint is damaged; remove it", directory);
+    }
+    checkpoint_close(weights);
+    checkpoint_close(moments);
+    return result;
+}

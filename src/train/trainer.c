@@ -1,0 +1,217 @@
+#include "train/trainer.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/rng.h"
+#include "train/train_pass.h"
+#include "train/train_state.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+size_t train_step_count(size_t examples, double epochs, size_t examples_per_step) {
+    double steps = ceil(epochs * (double)examples / (double)examples_per_step);
+    return steps < 1 ? 1 : (size_t)steps;
+}
+
+/* Where the loop takes its examples from: position p of the whole training -> example. */
+typedef struct {
+    const TrainSettings *settings;
+    size_t examples, epoch; // epoch whose permutation is in `shuffled`; SIZE_MAX: none
+    size_t *shuffled;       // (examples)
+} Cursor;
+
+static size_t cursor_at(Cursor *cursor, size_t position) {
+    const TrainSettings *s = cursor->settings;
+    if (s->order != NULL) return s->order[position % s->order_count];
+    size_t epoch = position / cursor->examples;
+    if (epoch != cursor->epoch) {
+        const RngAddress address = {.seed = s->seed, .stream = RNG_SHUFFLE, .round = s->round, .item = (uint32_t)epoch};
+        rng_permutation(&address, cursor->examples, cursor->shuffled);
+        cursor->epoch = epoch;
+    }
+    return cursor->shuffled[position % cursor->examples];
+}
+
+typedef struct {
+    Model *model;
+    const TrainSettings *settings;
+    const TrainData *data;
+    const TrainEvents *events;
+    const Log *log;
+    const char *directory;
+    TrainPass pass;
+    Optimizer optimizer;
+    TrainState state;
+    Cursor cursor;
+    const TrainExample **step_example; // (examples_per_step)
+} Loop;
+
+static void gather(Loop *loop, size_t step) {
+    size_t n = loop->settings->examples_per_step;
+    for (size_t i = 0; i < n; i++) loop->step_example[i] = &loop->data->example[cursor_at(&loop->cursor, step * n + i)];
+}
+
+static TrainReport report_of(const TrainLoss *mean, const TrainObjective *objective) {
+    TrainReport report = {.loss = mean->loss};
+    memcpy(report.metric, mean->metric, objective->metrics * sizeof *report.metric);
+    return report;
+}
+
+static void zero_gradients(Model *model) {
+    memset(model_gradients(model), 0, model_weight_count(model) * sizeof(float));
+}
+
+static int measure(TrainPass *pass, const TrainExample *example, size_t examples, const char *stage,
+                   TrainReport *report, const Log *log, Error *error) {
+    TrainLoss sum = {0};
+    double shares = 0, start = clock_seconds();
+    size_t tokens = 0;
+    for (size_t first = 0, end = 0; first < examples; first = end) { // one micro-batch a call, for progress
+        size_t rows = 0, metrics = pass->objective->metrics;
+        const TrainExample *some[64];
+        double part = 0;
+        TrainLoss mean;
+        while (end < examples && end - first < 64 && (end == first || rows < pass->micro_tokens)) {
+            some[end - first] = &example[end];
+            rows += train_pass_example_rows(&example[end]);
+            part += pass->objective->share(pass->objective->context, &example[end++]);
+        }
+        if (log_interrupted(log)) return error_set(error, ERROR_INTERRUPTED, "interrupted while measuring (%s)", stage);
+        if (train_pass_run(pass, some, end - first, false, &mean, &tokens, error) != 0) return -1;
+        sum.loss += part * mean.loss;
+        for (size_t m = 0; m < metrics; m++) sum.metric[m] += part * mean.metric[m];
+        shares += part;
+        log_progress(log,
+                     &(LogProgress){
+                         .stage = stage, .done = end, .total = examples, .unit = "examples", .tokens = (double)tokens});
+    }
+    *report = (TrainReport){.loss = sum.loss / shares, .tokens = tokens, .seconds = clock_seconds() - start};
+    for (size_t m = 0; m < pass->objective->metrics; m++) report->metric[m] = sum.metric[m] / shares;
+    return 0;
+}
+
+int train_measure(Model *model, const TrainExample *example, size_t examples, size_t micro_tokens,
+                  const TrainObjective *objective, const char *stage, TrainReport *report, const Log *log,
+                  Error *error) {
+    TrainPass pass = train_pass(model, objective, micro_tokens);
+    int result = measure(&pass, example, examples, stage, report, log, error);
+    train_pass_free(&pass);
+    return result;
+}
+
+int train_gradient(Model *model, const TrainExample *example, size_t examples, size_t micro_tokens,
+                   const TrainObjective *objective, TrainReport *report, Error *error) {
+    const TrainExample **all = malloc((examples + 1) * sizeof *all);
+    if (all == NULL) return error_set(error, ERROR_MEMORY, "no memory for the list of %zu examples", examples);
+    for (size_t i = 0; i < examples; i++) all[i] = &example[i];
+    TrainPass pass = train_pass(model, objective, micro_tokens);
+    TrainLoss mean;
+    size_t tokens = 0;
+    zero_gradients(model);
+    int result = train_pass_run(&pass, all, examples, true, &mean, &tokens, error);
+    if (result == 0) {
+        *report = report_of(&mean, objective);
+        report->tokens = tokens;
+        result = optimizer_gradient_norm(model, &report->grad_norm, error);
+    }
+    train_pass_free(&pass);
+    free(all);
+    return result;
+}
+
+static int validate(Loop *loop, Error *error) {
+    TrainReport report;
+    if (loop->data->validations == 0 || loop->events->validated == NULL) return 0;
+    if (measure(&loop->pass, loop->data->validation, loop->data->validations, "validate", &report, loop->log, error) !=
+        0)
+        return -1;
+    report.step = loop->state.step;
+    report.steps = loop->settings->schedule.steps;
+    return loop->events->validated(loop->events->context, &report, error);
+}
+
+static int save(Loop *loop, Error *error) {
+    if (loop->directory == NULL) return 0;
+    char name[32];
+    snprintf(name, sizeof name, "step-%06zu", loop->state.step);
+    char *path = file_join(loop->directory, name);
+    if (path == NULL) return error_set(error, ERROR_MEMORY, "no memory for a file name");
+    int result = train_state_save(path, loop->model, &loop->optimizer, &loop->state, error);
+    if (result == 0 && loop->events->checkpointed != NULL)
+        result = loop->events->checkpointed(loop->events->context, loop->state.step, path, error);
+    free(path);
+    return result;
+}
+
+static int step(Loop *loop, Error *error) {
+    const TrainSettings *s = loop->settings;
+    double start = clock_seconds(), norm, rate = lr_schedule_rate(&s->schedule, loop->state.step);
+    TrainLoss mean;
+    size_t tokens = loop->state.tokens, before = tokens;
+    gather(loop, loop->state.step);
+    zero_gradients(loop->model);
+    if (train_pass_run(&loop->pass, loop->step_example, s->examples_per_step, true, &mean, &tokens, error) != 0 ||
+        optimizer_gradient_norm(loop->model, &norm, error) != 0)
+        return error_prefix(error, "step %zu", loop->state.step + 1);
+    if (optimizer_step(&loop->optimizer, loop->model, rate, norm, error) != 0) return -1;
+    loop->state = (TrainState){.step = loop->state.step + 1, .tokens = tokens};
+    TrainReport report = report_of(&mean, loop->pass.objective);
+    report.step = loop->state.step;
+    report.steps = s->schedule.steps;
+    report.epoch = (double)(loop->state.step * s->examples_per_step) / (double)loop->data->examples;
+    report.learning_rate = rate;
+    report.grad_norm = norm;
+    report.tokens = tokens;
+    report.step_tokens = tokens - before;
+    report.seconds = clock_seconds() - start;
+    LogProgress progress = {
+        .stage = "train", .done = report.step, .total = report.steps, .unit = "steps", .tokens = (double)tokens};
+    snprintf(progress.detail, sizeof progress.detail, "loss %.4f", report.loss);
+    log_progress(loop->log, &progress);
+    return loop->events->step == NULL ? 0 : loop->events->step(loop->events->context, &report, error);
+}
+
+static int run(Loop *loop, Error *error) {
+    const TrainSettings *s = loop->settings;
+    while (loop->state.step < s->schedule.steps) {
+        if (step(loop, error) != 0) return -1;
+        size_t done = loop->state.step;
+        bool last = done == s->schedule.steps, stop = !last && log_interrupted(loop->log);
+        if ((last || (s->validate_every > 0 && done % s->validate_every == 0)) && validate(loop, error) != 0) return -1;
+        if ((stop || (!last && s->checkpoint_every > 0 && done % s->checkpoint_every == 0)) && save(loop, error) != 0)
+            return -1;
+        if (stop)
+            return error_set(error, ERROR_INTERRUPTED, "interrupted after step %zu of %zu", done, s->schedule.steps);
+    }
+    return 0;
+}
+
+int train(Model *model, const TrainSettings *settings, const TrainData *data, const TrainObjective *objective,
+          const char *directory, const char *resume, const TrainEvents *events, const Log *log, Error *error) {
+    static const TrainEvents none = {0};
+    if (data->examples == 0) return error_set(error, ERROR_INPUT, "there is no example to train on");
+    Loop loop = {.model = model,
+                 .settings = settings,
+                 .data = data,
+                 .events = events == NULL ? &none : events,
+                 .log = log,
+                 .directory = directory,
+                 .pass = train_pass(model, objective, settings->micro_tokens),
+                 .cursor = {.settings = settings, .examples = data->examples, .epoch = SIZE_MAX}};
+    int result = -1;
+    loop.cursor.shuffled = malloc(data->examples * sizeof *loop.cursor.shuffled);
+    loop.step_example = malloc(settings->examples_per_step * sizeof *loop.step_example);
+    if (loop.cursor.shuffled == NULL || loop.step_example == NULL)
+        error_set(error, ERROR_MEMORY, "no memory for the order of %zu examples", data->examples);
+    else if (optimizer_create(&loop.optimizer, model, &settings->optimizer, error) == 0 &&
+             (resume == NULL || train_state_load(resume, model, &loop.optimizer, &loop.state, error) == 0))
+        result = run(&loop, error);
+    optimizer_destroy(&loop.optimizer);
+    train_pass_free(&loop.pass);
+    free(loop.cursor.shuffled);
+    free(loop.step_example);
+    return result;
+}
