@@ -337,13 +337,14 @@ int preference_row_parse(PreferenceRow *row, const json_t *object, const char *n
         result = read_token_row(row, &s);
     else if (read_answers(row, &s) == 0 && read_prompt(row, &s) == 0 && read_arguments(row, &s) == 0)
         result = has_messages(row) ? preference_row_wrap(row, error) : 0;
+    row->source = json_incref((json_t *)(uintptr_t)object);
     if (result != 0) preference_row_free(row);
     return result;
 }
 
 void preference_row_free(PreferenceRow *row) {
-    json_t *const owned[] = {row->prompt, row->chosen,    row->rejected, row->responses,
-                             row->tools,  row->documents, row->extra,    row->id};
+    json_t *const owned[] = {row->prompt,    row->chosen, row->rejected, row->responses, row->tools,
+                             row->documents, row->extra,  row->id,       row->source};
     for (size_t i = 0; i < sizeof owned / sizeof *owned; i++) json_decref(owned[i]);
     free(row->rewards);
     *row = (PreferenceRow){0};

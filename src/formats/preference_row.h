@@ -62,6 +62,7 @@ typedef struct {
     json_t *tools, *documents;           // arrays for the chat template, NULL: none
     json_t *extra;                       // object of further template variables ("chat_template_kwargs"), NULL: none
     json_t *id;                          // "id", "prompt_id", "question_id" or "key" as it is in the file, NULL: none
+    json_t *source;                      // the object as it is in the file, for columns of the caller's own
     size_t line;                         // where the row begins, from 1
     PromptLayout prompt_layout;
     AnswerLayout answer_layout;

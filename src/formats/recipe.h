@@ -150,7 +150,9 @@ typedef struct {
 #define RECIPE_REPORT(X, group) \
     X(group, size_t, show, "3", WHOLE(0, 1000), FREE, \
       "prompts that the report answers with the model before and after") \
-    X(group, size_t, show_tokens, "128", WHOLE(1, 16777216), FREE, "longest such answer, in tokens")
+    X(group, size_t, show_tokens, "128", WHOLE(1, 16777216), FREE, "longest such answer, in tokens") \
+    X(group, size_t, prompts, "64", WHOLE(0, 1000000), FREE, \
+      "held-out prompts that every model answers once at temperature 1: mean length, stop rate, KL to the start")
 
 #define RECIPE_EXPORT(X, group) \
     X(group, RecipeDtype, dtype, "auto", ONE_OF("auto|float32|bfloat16"), FIXED, \
