@@ -46,3 +46,6 @@ int gemm_data_gradient(GemmContext *context, const GemmWeight *weight, size_t T,
 /* dw: (out, in) float32, contiguous. dy: (T, out), x: (T, in), both of type compute. */
 int gemm_weight_gradient(GemmContext *context, size_t T, size_t out, size_t in, DType compute, const void *dy,
                          size_t dy_stride, const void *x, size_t x_stride, float *dw, Error *error);
+
+/* "2.6.3": the oneDNN that runs. */
+void gemm_library_version(char *out, size_t capacity);

@@ -1,8 +1,10 @@
 #include "kernels/gemm_onednn.h"
 #include "base/size.h"
+#include "kernels/gemm.h"
 
 #include <dnnl.h>
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -387,4 +389,9 @@ int gemm_onednn_packed_fill(GemmPacked *packed, int thread, const void *source) 
     dnnl_status_t status = dnnl_primitive_execute(packed->reorder, library->stream[thread], 3, arguments);
     inner_end(before);
     return (int)status;
+}
+
+void gemm_library_version(char *out, size_t capacity) {
+    const dnnl_version_t *v = dnnl_version();
+    snprintf(out, capacity, "%d.%d.%d", v->major, v->minor, v->patch);
 }

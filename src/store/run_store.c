@@ -532,3 +532,5 @@ int run_store_get_checkpoint(RunStore *store, uint32_t round, StoredCheckpoint *
     free(rows);
     return 0;
 }
+
+const char *run_store_library_version(void) { return sqlite3_libversion(); }

@@ -131,3 +131,6 @@ int run_store_get_checkpoint(RunStore *store, uint32_t round, StoredCheckpoint *
 
 /* The database behind, for the files of this room. */
 struct Database *run_store_database(RunStore *store);
+
+/* "3.40.1": the SQLite that runs; a constant. */
+const char *run_store_library_version(void);
