@@ -6,7 +6,9 @@
 static double log_sigmoid(double x) { return x >= 0 ? -log1p(exp(-x)) : x - log1p(exp(x)); }
 static double sigmoid(double x) { return x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)); }
 
-static double log_ratio_gap(const PairLogprobs *p) { return (p->chosen - p->reference_chosen) - (p->rejected - p->reference_rejected); }
+static double log_ratio_gap(const PairLogprobs *p) {
+    return (p->chosen - p->reference_chosen) - (p->rejected - p->reference_rejected);
+}
 
 PairLoss dpo_loss(const DpoSettings *settings, const PairLogprobs *pair) {
     double e = settings->label_smoothing, z = settings->beta * log_ratio_gap(pair);
@@ -24,7 +26,9 @@ DpoMetrics dpo_loss_metrics(const DpoSettings *settings, const PairLogprobs *pai
         m.rewards_accuracies += chosen > rejected;
         m.logps_chosen += pair[i].chosen, m.logps_rejected += pair[i].rejected;
     }
-    double *const sums[] = {&m.loss, &m.rewards_chosen, &m.rewards_rejected, &m.rewards_accuracies, &m.rewards_margins, &m.logps_chosen, &m.logps_rejected};
+    double *const sums[] = {
+        &m.loss,         &m.rewards_chosen, &m.rewards_rejected, &m.rewards_accuracies, &m.rewards_margins,
+        &m.logps_chosen, &m.logps_rejected};
     for (size_t i = 0; i < sizeof sums / sizeof *sums; i++) *sums[i] /= (double)n;
     return m;
 }

@@ -4,7 +4,8 @@
  *   loss = -(1 - e) log sigmoid(beta D) - e log sigmoid(-beta D)     e = label smoothing (cDPO)
  * Everything is in double: a loss is a small difference of large sums. The gradient is that with respect to the summed
  * log-prob of each response; a token's log-prob has the same one.
- * Source: Rafailov et al., arXiv 2305.18290, eq. 7; label smoothing: Mitchell, "A note on DPO with noisy preferences". */
+ * Source: Rafailov et al., arXiv 2305.18290, eq. 7; label smoothing: Mitchell, "A note on DPO with noisy preferences".
+ */
 #pragma once
 #include <stddef.h>
 

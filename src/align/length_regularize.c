@@ -47,7 +47,8 @@ double length_regularize_gap(const ScoredResponses *scored, double alpha) {
 
 /* Walks one envelope of one prompt as alpha grows from just above 0. sign +1: the winner, whose length falls; -1: the
  * loser (the winner of the mirrored lines), whose length rises. Appends its steps and returns its first length. */
-static int32_t walk(const double *s, const int32_t *l, const uint8_t *kept, size_t K, int sign, Step *step, size_t *steps) {
+static int32_t walk(const double *s, const int32_t *l, const uint8_t *kept, size_t K, int sign, Step *step,
+                    size_t *steps) {
     size_t at = K;
     for (size_t k = 0; k < K; k++) // highest at 0; among equals the one that wins just after 0
         if (kept[k] && (at == K || sign * s[k] > sign * s[at] || (s[k] == s[at] && sign * l[k] < sign * l[at]))) at = k;
@@ -80,12 +81,15 @@ static int check(const ScoredResponses *scored, size_t *counted, Error *error) {
             size_t i = n * scored->responses + k;
             if (!scored->kept[i]) continue;
             kept++;
-            if (!isfinite(scored->reward_nats[i])) return error_set(error, ERROR_NUMERIC, "the reward of prompt %zu, response %zu is not finite", n, k);
+            if (!isfinite(scored->reward_nats[i]))
+                return error_set(error, ERROR_NUMERIC, "the reward of prompt %zu, response %zu is not finite", n, k);
         }
         *counted += kept >= 2;
     }
     if (*counted == 0)
-        return error_set(error, ERROR_INPUT, "no prompt has two responses left to compare; sample more responses, allow more new tokens, or relax the filters");
+        return error_set(error, ERROR_INPUT,
+                         "no prompt has two responses left to compare; sample more responses, allow more new tokens, "
+                         "or relax the filters");
     return 0;
 }
 
@@ -117,7 +121,8 @@ int length_regularize_fit(const ScoredResponses *scored, LengthFit *fit, Error *
             fit->alpha_low = low, fit->alpha_high = high;
         }
         if (i == steps) break;
-        for (low = high; i < steps && nearly(step[i].alpha, low, low); i++) gap += step[i].change; // equal but for rounding
+        for (low = high; i < steps && nearly(step[i].alpha, low, low); i++)
+            gap += step[i].change; // equal but for rounding
     }
     free(step);
     fit->gap_chars = (double)best / (double)counted;

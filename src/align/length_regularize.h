@@ -5,9 +5,10 @@
  *
  *   score(y) = reward(y) - alpha |y|,  chosen = argmax, rejected = argmin,  gap(alpha) = mean(|chosen| - |rejected|)
  *
- * For one prompt the scores are K lines in alpha. The winner walks down the upper envelope, so its length only falls; the
- * loser walks along the lower one, so its length only rises. gap is therefore a non-increasing step function [LR-2] with at
- * most 2 (K - 1) steps a prompt, and the alpha with the smallest |gap| are found on the sorted steps, without a grid [LR-3].
+ * For one prompt the scores are K lines in alpha. The winner walks down the upper envelope, so its length only falls;
+ * the loser walks along the lower one, so its length only rises. gap is therefore a non-increasing step function [LR-2]
+ * with at most 2 (K - 1) steps a prompt, and the alpha with the smallest |gap| are found on the sorted steps, without a
+ * grid [LR-3].
  *
  * Units: reward = log pi - log ref in nats, NOT times beta; |y| in code points; alpha in nats per character.
  * A prompt counts if at least two of its responses are kept. Numbers closer than 1e-12 relative are equal: rewards are

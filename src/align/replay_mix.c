@@ -3,8 +3,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-int replay_mix_counts(size_t offline_rows, size_t generated_available, double gamma, ReplayCounts *counts, Error *error) {
-    if (!(gamma >= 0 && gamma <= 1)) return error_set(error, ERROR_USAGE, "replay.gamma is %g, but a share lies between 0 and 1", gamma);
+int replay_mix_counts(size_t offline_rows, size_t generated_available, double gamma, ReplayCounts *counts,
+                      Error *error) {
+    if (!(gamma >= 0 && gamma <= 1))
+        return error_set(error, ERROR_USAGE, "replay.gamma is %g, but a share lies between 0 and 1", gamma);
     const unsigned __int128 whole = 1000000000, part = (unsigned __int128)llround(gamma * 1e9);
     if (part == whole) {
         *counts = (ReplayCounts){.generated = 0, .offline = offline_rows};
@@ -16,8 +18,9 @@ int replay_mix_counts(size_t offline_rows, size_t generated_available, double ga
     return 0;
 }
 
-int replay_mix_draw(const size_t *generated_prompt, size_t generated_available, const size_t *offline_prompt, size_t offline_rows, size_t prompts,
-                    double gamma, uint64_t seed, uint32_t round, size_t *generated, size_t *offline, ReplayCounts *counts, Error *error) {
+int replay_mix_draw(const size_t *generated_prompt, size_t generated_available, const size_t *offline_prompt,
+                    size_t offline_rows, size_t prompts, double gamma, uint64_t seed, uint32_t round, size_t *generated,
+                    size_t *offline, ReplayCounts *counts, Error *error) {
     ReplayCounts planned;
     if (replay_mix_counts(offline_rows, generated_available, gamma, &planned, error) != 0) return -1;
     unsigned char *taken = calloc(prompts + 1, 1);

@@ -1,7 +1,8 @@
 /* response_filter.h - which sampled responses may enter a pair, decided before any is paid for by scoring.
  *
  * A response is kept if it ended by itself (not cut by the token limit) and low < |y| < high, both strict, |y| in code
- * points of the stripped text. A prompt is kept if enough of its responses are. Source: the released scripts of DICE. */
+ * points of the stripped text. A prompt is kept if enough of its responses are. Source: the released scripts of DICE.
+ */
 #pragma once
 #include "sample/generate.h"
 #include <stdbool.h>

@@ -1,0 +1,263 @@
+#include "align/dice_run.h"
+
+#include "align/implicit_reward.h"
+#include "align/pair_select.h"
+#include "align/replay_mix.h"
+#include "align/round_export.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    DiceRun *run;
+    uint32_t round;
+    RoundTable table;
+    double *reward, *policy, *reference; // (N, K) nats
+    int32_t *chars;                      // (N, K)
+    const char **text;                   // (N, K)
+    SelectedPair *pair;                  // (N)
+    PairCounts counts;
+    LengthFit fit;
+    double noise_sd;
+} Pairing;
+
+static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no memory for the table of rewards"); }
+
+static void pairing_free(Pairing *p) {
+    round_table_free(&p->table);
+    free(p->reward);
+    free(p->policy);
+    free(p->reference);
+    free(p->chars);
+    free(p->text);
+    free(p->pair);
+}
+
+static int pairing_create(Pairing *p, DiceRun *run, uint32_t round, Error *error) {
+    *p = (Pairing){.run = run, .round = round};
+    if (round_table_load(&p->table, run, round, error) != 0) return -1;
+    size_t cells = p->table.prompts * p->table.responses + 1;
+    p->reward = calloc(cells, sizeof *p->reward);
+    p->policy = calloc(cells, sizeof *p->policy);
+    p->reference = calloc(cells, sizeof *p->reference);
+    p->chars = calloc(cells, sizeof *p->chars);
+    p->text = calloc(cells, sizeof *p->text);
+    p->pair = calloc(p->table.prompts + 1, sizeof *p->pair);
+    if (p->reward != NULL && p->policy != NULL && p->reference != NULL && p->chars != NULL && p->text != NULL &&
+        p->pair != NULL)
+        return 0;
+    return no_memory(error);
+}
+
+/* Sums of the kept cells under one model from the store; every one must be there. */
+static int read_sums(Pairing *p, const char *model, double *sums, Error *error) {
+    const RoundTable *t = &p->table;
+    size_t cells = t->prompts * t->responses, count, n = 0;
+    char source[32];
+    StoredScore *score;
+    snprintf(source, sizeof source, "response/%s", dtype_name(p->run->score_compute));
+    if (run_store_get_scores(p->run->store, source, p->round, model, &score, &count, error) != 0) return -1;
+    for (size_t at = 0; at < cells; at++) sums[at] = NAN;
+    for (size_t i = 0; i < count; i++) {
+        while (n < t->prompts && t->prompt[n] < score[i].prompt) n++;
+        if (n < t->prompts && t->prompt[n] == score[i].prompt && score[i].k < t->responses)
+            sums[n * t->responses + score[i].k] = score[i].sum;
+    }
+    free(score);
+    for (size_t at = 0; at < cells; at++)
+        if (t->kept[at] && !isfinite(sums[at]))
+            return error_set(error, ERROR_NUMERIC, "prompt %u, response %u has no finite log-prob under model %s",
+                             t->cell[at]->prompt, t->cell[at]->k, model);
+    return 0;
+}
+
+static int read_rewards(Pairing *p, Error *error) {
+    const RoundTable *t = &p->table;
+    json_t *summary = dice_run_summary(p->run, p->round, "score", error);
+    if (summary == NULL) return -1;
+    const char *reference = json_string_value(json_object_get(summary, "reward_reference"));
+    const char *policy = json_string_value(json_object_get(summary, "policy"));
+    bool rescored = json_is_true(json_object_get(summary, "rescored"));
+    p->noise_sd = json_number_value(json_object_get(summary, "noise_sd"));
+    int result = read_sums(p, reference == NULL ? "" : reference, p->reference, error);
+    if (result == 0 && rescored) result = read_sums(p, policy == NULL ? "" : policy, p->policy, error);
+    json_decref(summary);
+    if (result != 0) return -1;
+    for (size_t at = 0; at < t->prompts * t->responses; at++) {
+        const StoredResponse *r = t->cell[at];
+        if (!t->kept[at]) continue;
+        if (!rescored) p->policy[at] = implicit_reward_sum(r->logprob, r->length);
+        p->reward[at] = p->policy[at] - p->reference[at];
+        p->chars[at] = (int32_t)r->chars;
+        p->text[at] = r->text;
+    }
+    return 0;
+}
+
+static int fit_alpha(const Recipe *r, const ScoredResponses *scored, LengthFit *fit, Error *error) {
+    if (r->reward.alpha == RECIPE_ALPHA_EXACT) return length_regularize_fit(scored, fit, error);
+    if (r->reward.alpha == RECIPE_ALPHA_GRID) return length_regularize_fit_grid(scored, fit, error);
+    double alpha = r->reward.alpha_value;
+    *fit = (LengthFit){.alpha = alpha,
+                       .alpha_low = alpha,
+                       .alpha_high = alpha,
+                       .gap_chars = length_regularize_gap(scored, alpha),
+                       .gap_before_chars = length_regularize_gap(scored, 0)};
+    return 0;
+}
+
+/* Mean over prompts of the standard deviation of the rewards within a prompt: what the noise is to be held against. */
+static double reward_spread(const ScoredResponses *s) {
+    double total = 0;
+    size_t counted = 0;
+    for (size_t n = 0; n < s->prompts; n++) {
+        double sum = 0, squares = 0;
+        size_t count = 0;
+        for (size_t at = n * s->responses; at < (n + 1) * s->responses; at++)
+            if (s->kept[at]) sum += s->reward_nats[at], count++;
+        if (count < 2) continue;
+        for (size_t at = n * s->responses; at < (n + 1) * s->responses; at++)
+            if (s->kept[at]) squares += pow(s->reward_nats[at] - sum / (double)count, 2);
+        total += sqrt(squares / (double)(count - 1));
+        counted++;
+    }
+    return counted == 0 ? 0 : total / (double)counted;
+}
+
+static int put_pairs(Pairing *p, Error *error) {
+    size_t K = p->table.responses;
+    if (run_store_begin(p->run->store, error) != 0) return -1;
+    for (size_t i = 0; i < p->counts.pairs; i++) {
+        const SelectedPair *s = &p->pair[i];
+        const StoredPair pair = {.round = p->round,
+                                 .prompt = p->table.prompt[s->prompt],
+                                 .chosen_k = (uint32_t)s->chosen,
+                                 .rejected_k = (uint32_t)s->rejected,
+                                 .chosen_reward = p->reward[s->prompt * K + s->chosen],
+                                 .rejected_reward = p->reward[s->prompt * K + s->rejected],
+                                 .chosen_score = s->chosen_score,
+                                 .rejected_score = s->rejected_score};
+        if (run_store_put_pair(p->run->store, &pair, error) != 0) {
+            run_store_rollback(p->run->store);
+            return -1;
+        }
+    }
+    return run_store_commit(p->run->store, error);
+}
+
+static json_t *describe(const Pairing *p, const ScoredResponses *scored) {
+    json_t *summary = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "pairs", (json_int_t)p->counts.pairs,
+        "dropped_few", (json_int_t)p->counts.few, "dropped_ties", (json_int_t)p->counts.ties, "dropped_equal",
+        (json_int_t)p->counts.equal, "dropped_noisy", (json_int_t)p->counts.noisy, "alpha_nats_per_char", p->fit.alpha,
+        "alpha_low", p->fit.alpha_low, "alpha_times_beta", p->fit.alpha * p->run->recipe->train.beta,
+        "gap_before_chars", p->fit.gap_before_chars, "gap_after_chars", p->fit.gap_chars, "reward_spread_nats",
+        reward_spread(scored), "noise_sd_nats", p->noise_sd);
+    if (summary != NULL)
+        json_object_set_new(summary, "alpha_high",
+                            isfinite(p->fit.alpha_high) ? json_real(p->fit.alpha_high) : json_null());
+    return summary;
+}
+
+static int make_pairs(Pairing *p, Error *error) {
+    const Recipe *r = p->run->recipe;
+    const RoundTable *t = &p->table;
+    if (read_rewards(p, error) != 0) return -1;
+    const ScoredResponses scored = {.reward_nats = p->reward,
+                                    .length_chars = p->chars,
+                                    .kept = t->kept,
+                                    .prompts = t->prompts,
+                                    .responses = t->responses};
+    if (t->usable == 0)
+        return error_set(
+            error, ERROR_INPUT,
+            "round %u: none of %zu prompts has %zu responses that pass the filters: raise sample.max_new_tokens, lower "
+            "filter.min_responses, or look at OUTPUT/round-%u/responses.jsonl",
+            p->round, t->prompts, round_table_filter(p->run).min_responses, p->round);
+    if (fit_alpha(r, &scored, &p->fit, error) != 0) return -1;
+    pair_select(&scored, p->fit.alpha, p->text, 2, r->reward.min_gap_noise * p->noise_sd, p->pair, &p->counts);
+    if (put_pairs(p, error) != 0 || round_export_scored(p->run, p->round, t, p->reward, error) != 0) return -1;
+    log_say(p->run->log, LOG_INFO,
+            "alpha %.4g nats per character (paper's units, times beta: %.4g): length gap %+.1f -> %+.1f characters, "
+            "%zu pairs",
+            p->fit.alpha, p->fit.alpha * r->train.beta, p->fit.gap_before_chars, p->fit.gap_chars, p->counts.pairs);
+    return dice_run_finish(p->run, p->round, "pairs", describe(p, &scored), error);
+}
+
+/* Without sampled prompts (gamma 1) there is nothing to pair. */
+static int pairs_stage(DiceRun *run, uint32_t round, Error *error) {
+    int done = dice_run_is_done(run, round, "pairs", error);
+    if (done != 0) return done < 0 ? -1 : 0;
+    if (run->recipe->mix.gamma == 1 && !run->recipe->sample.all)
+        return dice_run_finish(run, round, "pairs", json_pack("{s:i}", "pairs", 0), error);
+    Pairing p;
+    int result = pairing_create(&p, run, round, error);
+    if (result == 0) result = make_pairs(&p, error);
+    pairing_free(&p);
+    return result;
+}
+
+static int put_mix(DiceRun *run, uint32_t round, const StoredPair *pair, const size_t *generated, const size_t *offline,
+                   const ReplayCounts *counts, Error *error) {
+    StoredMix mix = {.round = round};
+    if (run_store_begin(run->store, error) != 0) return -1;
+    for (size_t i = 0; i < counts->generated + counts->offline; i++) {
+        mix.position = (uint32_t)i;
+        mix.offline = i >= counts->generated;
+        mix.row = mix.offline ? (uint32_t)offline[i - counts->generated] : pair[generated[i]].prompt;
+        if (run_store_put_mix(run->store, &mix, error) != 0) {
+            run_store_rollback(run->store);
+            return -1;
+        }
+    }
+    return run_store_commit(run->store, error);
+}
+
+static int draw_mix(DiceRun *run, uint32_t round, const StoredPair *pair, size_t pairs, Error *error) {
+    const Recipe *r = run->recipe;
+    size_t rows = run->train_pairs > 0 ? run->train_pairs : run->prompts; // without offline pairs, one each prompt
+    size_t *pair_prompt = malloc((pairs + 1) * sizeof *pair_prompt), *row_prompt = calloc(rows + 1, sizeof *row_prompt);
+    size_t *generated = malloc((pairs + 1) * sizeof *generated), *offline = malloc((rows + 1) * sizeof *offline);
+    ReplayCounts counts = {0};
+    int result = -1;
+    if (pair_prompt == NULL || row_prompt == NULL || generated == NULL || offline == NULL) {
+        no_memory(error);
+        goto done;
+    }
+    for (size_t i = 0; i < pairs; i++) pair_prompt[i] = pair[i].prompt;
+    for (size_t i = 0; i < run->train_pairs; i++) row_prompt[i] = run->train_pair[i]->prompt_number;
+    if (replay_mix_draw(pair_prompt, pairs, row_prompt, rows, run->data.prompts, r->mix.gamma, r->seed, round,
+                        generated, offline, &counts, error) != 0)
+        goto done;
+    if (run->train_pairs == 0) counts.offline = 0;
+    if (counts.generated + counts.offline == 0) {
+        error_set(error, ERROR_INPUT, "round %u has no pairs to train on", round);
+        goto done;
+    }
+    result = put_mix(run, round, pair, generated, offline, &counts, error);
+    if (result == 0)
+        result = dice_run_finish(
+            run, round, "mix",
+            json_pack("{s:I, s:I}", "generated", (json_int_t)counts.generated, "offline", (json_int_t)counts.offline),
+            error);
+done:
+    free(pair_prompt);
+    free(row_prompt);
+    free(generated);
+    free(offline);
+    return result;
+}
+
+int dice_pairs(DiceRun *run, uint32_t round, Error *error) {
+    if (pairs_stage(run, round, error) != 0) return -1;
+    int done = dice_run_is_done(run, round, "mix", error);
+    if (done != 0) return done < 0 ? -1 : 0;
+    StoredPair *pair;
+    size_t pairs;
+    if (run_store_get_pairs(run->store, round, &pair, &pairs, error) != 0) return -1;
+    int result = draw_mix(run, round, pair, pairs, error);
+    free(pair);
+    return result;
+}

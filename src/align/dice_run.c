@@ -1,0 +1,323 @@
+#include "align/dice_run.h"
+
+#include "base/file.h"
+#include "base/rng.h"
+#include "formats/gguf_import.h"
+#include "formats/hf_directory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no memory to prepare the run"); }
+
+bool dice_run_has_round0(const DiceRun *run) { return run->recipe->reference == NULL; }
+
+bool dice_run_generates(const DiceRun *run) { return run->recipe->mix.gamma < 1 || run->recipe->sample.all; }
+
+char *dice_run_path(const DiceRun *run, uint32_t round, const char *name) {
+    char *path = NULL;
+    return asprintf(&path, "%s/round-%u/%s", run->recipe->output, round, name) < 0 ? NULL : path;
+}
+
+char *dice_run_model(const DiceRun *run, int index) {
+    if (index < 0) return strdup(run->reference_directory != NULL ? run->reference_directory : run->start_directory);
+    if (index == 0 && !dice_run_has_round0(run)) return strdup(run->start_directory);
+    return dice_run_path(run, (uint32_t)index, "model");
+}
+
+int dice_run_load(const DiceRun *run, int index, DType compute, bool trainable, Model **model, Hash *hash,
+                  Error *error) {
+    const ModelOptions options = {.kernels = run->kernels,
+                                  .compute = compute,
+                                  .trainable = trainable,
+                                  .checkpoint_activations = run->recipe->train.checkpoint_activations};
+    char *directory = dice_run_model(run, index);
+    if (directory == NULL) return no_memory(error);
+    *model = NULL;
+    int result = model_load(model, directory, &options, error);
+    free(directory);
+    if (result == 0 && (result = model_hash(*model, hash, error)) != 0) model_free(*model), *model = NULL;
+    return result;
+}
+
+json_t *dice_run_summary(const DiceRun *run, uint32_t round, const char *stage, Error *error) {
+    char *text = NULL, place[64];
+    if (run_store_get_stage(run->store, round, stage, &text, error) != 0) return NULL;
+    snprintf(place, sizeof place, "run.db, round %u, stage %s", round, stage);
+    json_t *summary = NULL;
+    if (text == NULL)
+        error_set(error, ERROR_INTERNAL, "%s: is not there", place);
+    else
+        summary = json_parse(text, strlen(text), place, 1, error);
+    free(text);
+    return summary;
+}
+
+int dice_run_finish(const DiceRun *run, uint32_t round, const char *stage, json_t *summary, Error *error) {
+    char *text = summary == NULL ? NULL : json_dumps(summary, JSON_COMPACT | JSON_REAL_PRECISION(17));
+    json_decref(summary);
+    if (text == NULL) return no_memory(error);
+    int result = run_store_put_stage(run->store, round, stage, text, error);
+    free(text);
+    return result;
+}
+
+int dice_run_is_done(const DiceRun *run, uint32_t round, const char *stage, Error *error) {
+    char *text = NULL;
+    if (run_store_get_stage(run->store, round, stage, &text, error) != 0) return -1;
+    free(text);
+    return text != NULL;
+}
+
+/* A name for a model or data file's content. */
+static int source_hash(const char *path, Hash *hash, Error *error) {
+    return file_is_directory(path) ? hf_directory_hash(path, hash, error) : hash_file(path, hash, error);
+}
+
+/* Remembers a fact of the run at its first start; later it must be the same. */
+static int check_identity(const DiceRun *run, const char *key, const char *what, const char *value, Error *error) {
+    char *old = NULL;
+    if (run_store_get_meta(run->store, key, &old, error) != 0) return -1;
+    if (old == NULL) return run_store_put_meta(run->store, key, value, error);
+    bool same = strcmp(old, value) == 0;
+    free(old);
+    if (same) return 0;
+    return error_set(
+        error, ERROR_MISMATCH,
+        "%s was begun with another content of %s (it was changed since): restore it, or give another `output`",
+        run->recipe->output, what);
+}
+
+static int check_source(const DiceRun *run, const char *key, const char *path, Error *error) {
+    Hash hash;
+    if (path == NULL) return 0;
+    if (source_hash(path, &hash, error) != 0) return -1;
+    return check_identity(run, key, path, hash.hex, error);
+}
+
+static int check_recipe(const DiceRun *run, Error *error) {
+    Buffer text = {0}, difference = {0};
+    char *old = NULL;
+    recipe_canonical(run->recipe, &text);
+    int result = -1;
+    if (text.failed)
+        no_memory(error);
+    else if (run_store_get_meta(run->store, "recipe", &old, error) == 0) {
+        if (old == NULL)
+            result = run_store_put_meta(run->store, "recipe", text.data, error);
+        else {
+            recipe_difference(old, text.data, &difference);
+            result = difference.size == 0
+                         ? 0
+                         : error_set(error, ERROR_MISMATCH,
+                                     "%s was begun with another recipe: give another `output`, or undo\n%s",
+                                     run->recipe->output, difference.data);
+        }
+    }
+    free(old);
+    buffer_free(&text);
+    buffer_free(&difference);
+    return result;
+}
+
+static int check_run(const DiceRun *run, Error *error) {
+    const Recipe *r = run->recipe;
+    char precision[64];
+    snprintf(precision, sizeof precision, "%s, scoring %s", dtype_name(run->compute), dtype_name(run->score_compute));
+    if (check_recipe(run, error) != 0 || check_source(run, "source/model", r->model, error) != 0 ||
+        check_source(run, "source/reference", r->reference, error) != 0 ||
+        check_source(run, "source/offline", r->data.offline, error) != 0 ||
+        check_source(run, "source/prompts", r->data.prompts, error) != 0 ||
+        check_source(run, "source/validation", r->data.validation, error) != 0)
+        return -1;
+    return check_identity(run, "precision", "the precision (`precision: auto` on another processor)", precision, error);
+}
+
+/* A GGUF file is imported once, into OUTPUT/NAME; a directory is used where it is. */
+static int resolve_model(const DiceRun *run, const char *source, const char *name, char **directory, Error *error) {
+    *directory = NULL;
+    if (source == NULL) return 0;
+    if (run->store == NULL && file_exists(source) && !file_is_directory(source))
+        return error_set(error, ERROR_USAGE,
+                         "%s is a file: turn it into a checkpoint directory first, `dice import %s DIRECTORY`", source,
+                         source);
+    if (file_is_directory(source))
+        *directory = strdup(source);
+    else
+        *directory = file_join(run->recipe->output, name);
+    if (*directory == NULL) return no_memory(error);
+    if (file_is_directory(source) || file_is_directory(*directory)) return 0;
+    log_say(run->log, LOG_INFO, "importing %s", source);
+    return gguf_import(source, *directory, DTYPE_F32, run->log, error);
+}
+
+static EncodeRules rules_of(const DiceRun *run) {
+    const Recipe *r = run->recipe;
+    bool chat = run->chat.chat_template != NULL;
+    return (EncodeRules){.chat = &run->chat,
+                         .wrap = r->data.chat == RECIPE_CHAT_ALWAYS || (r->data.chat == RECIPE_CHAT_AUTO && chat),
+                         .system = r->data.system,
+                         .end =
+                             r->reward.response_end == RECIPE_RESPONSE_END_TEMPLATE ? CHAT_END_TEMPLATE : CHAT_END_STOP,
+                         .max_tokens = run->max_tokens,
+                         .overlong = r->data.overlong == RECIPE_OVERLONG_CUT ? OVERLONG_CUT : OVERLONG_DROP};
+}
+
+/* Splits the offline pairs: validation_pairs of them, drawn from the seed, are held out. */
+static int split_pairs(DiceRun *run, Error *error) {
+    const Recipe *r = run->recipe;
+    size_t n = run->data.pairs, held = r->data.validation == NULL ? r->data.validation_pairs : 0;
+    if (held > 0 && held >= n)
+        return error_set(error, ERROR_USAGE, "data.validation_pairs is %zu, but data.offline has only %zu usable pairs",
+                         held, n);
+    run->validations = held > 0 ? held : run->held_out.pairs;
+    run->train_pairs = n - held;
+    run->train_pair = calloc(run->train_pairs + 1, sizeof *run->train_pair);
+    run->validation = calloc(run->validations + 1, sizeof *run->validation);
+    size_t *order = malloc((n + 1) * sizeof *order);
+    if (run->train_pair == NULL || run->validation == NULL || order == NULL) {
+        free(order);
+        return no_memory(error);
+    }
+    const RngAddress address = {.seed = r->seed, .stream = RNG_SPLIT};
+    rng_permutation(&address, n, order);
+    for (size_t i = 0; i < held; i++) run->validation[i] = &run->data.pair[order[i]];
+    for (size_t i = held; i < n; i++) run->train_pair[i - held] = &run->data.pair[order[i]];
+    if (held == 0)
+        for (size_t i = 0; i < run->validations; i++) run->validation[i] = &run->held_out.pair[i];
+    free(order);
+    return 0;
+}
+
+/* The prompts to sample for: those of data.prompts, or those of the offline pairs that are trained on. */
+static int choose_prompts(DiceRun *run, Error *error) {
+    const PreferenceData *data = &run->data;
+    uint8_t *wanted = calloc(data->prompts + 1, 1);
+    run->prompt = calloc(data->prompts + 1, sizeof *run->prompt);
+    int result = wanted == NULL || run->prompt == NULL ? no_memory(error) : 0;
+    if (result == 0) {
+        if (run->recipe->data.prompts == NULL)
+            for (size_t i = 0; i < run->train_pairs; i++) wanted[run->train_pair[i]->prompt_number] = 1;
+        else
+            for (size_t p = 0; p < data->prompts; p++) wanted[p] = data->prompt[p].from_prompts;
+        for (size_t p = 0; p < data->prompts; p++)
+            if (wanted[p] && data->prompt[p].ids != NULL) run->prompt[run->prompts++] = (uint32_t)p;
+    }
+    free(wanted);
+    return result;
+}
+
+static int put_prompts(DiceRun *run, Error *error) {
+    if (run->store == NULL) return 0;
+    if (run_store_begin(run->store, error) != 0) return -1;
+    for (size_t i = 0; i < run->prompts; i++) {
+        const EncodedPrompt *p = &run->data.prompt[run->prompt[i]];
+        if (run_store_put_prompt(run->store, run->prompt[i], p->ids, p->length, p->text, error) != 0) {
+            run_store_rollback(run->store);
+            return -1;
+        }
+    }
+    return run_store_commit(run->store, error);
+}
+
+static int read_data(DiceRun *run, Error *error) {
+    const Recipe *r = run->recipe;
+    const EncodeRules rules = rules_of(run);
+    if (r->data.offline != NULL &&
+        preference_data_add_pairs(&run->data, r->data.offline, &rules, false, run->log, error) != 0)
+        return -1;
+    if (r->data.prompts != NULL &&
+        preference_data_add_prompts(&run->data, r->data.prompts, &rules, run->log, error) != 0)
+        return -1;
+    if (r->data.validation != NULL &&
+        preference_data_add_pairs(&run->held_out, r->data.validation, &rules, false, run->log, error) != 0)
+        return -1;
+    if (split_pairs(run, error) != 0 || choose_prompts(run, error) != 0 || put_prompts(run, error) != 0) return -1;
+    Buffer example = {0};
+    int result = preference_data_show_pair(&run->data, 0, &run->chat, &example, error);
+    if (result == 0 && example.data != NULL)
+        log_say(run->log, LOG_INFO, "a pair as the model sees it:\n%s", example.data);
+    buffer_free(&example);
+    return result;
+}
+
+static int open_store(DiceRun *run, Error *error) {
+    char *path = file_join(run->recipe->output, "run.db");
+    if (path == NULL) return no_memory(error);
+    int result = file_make_directory(run->recipe->output, error) == 0 ? run_store_open(&run->store, path, error) : -1;
+    free(path);
+    return result == 0 ? check_run(run, error) : -1;
+}
+
+static int prepare(DiceRun *run, Error *error) {
+    const Recipe *r = run->recipe;
+    if (resolve_model(run, r->model, "start", &run->start_directory, error) != 0 ||
+        resolve_model(run, r->reference, "reference", &run->reference_directory, error) != 0 ||
+        hf_config_read(&run->config, run->start_directory, error) != 0 ||
+        chat_load(&run->chat, run->start_directory, error) != 0 ||
+        chat_set_stop(&run->chat, (const char *const *)r->sample.stop.item, r->sample.stop.count, error) != 0)
+        return -1;
+    run->max_tokens = r->data.max_tokens < run->config.max_positions ? r->data.max_tokens : run->config.max_positions;
+    return read_data(run, error);
+}
+
+DType dice_run_precision(const Recipe *recipe, const KernelTable *kernels) {
+    if (recipe->precision == RECIPE_PRECISION_AUTO) return isa_has_bf16(kernels->isa) ? DTYPE_BF16 : DTYPE_F32;
+    return recipe->precision == RECIPE_PRECISION_BFLOAT16 ? DTYPE_BF16 : DTYPE_F32;
+}
+
+DataSize dice_run_data_size(const DiceRun *run) {
+    DataSize size = {.prompts = run->prompts, .offline_pairs = run->train_pairs};
+    double prompt = 0, response = 0;
+    for (size_t i = 0; i < run->prompts; i++) {
+        size_t length = run->data.prompt[run->prompt[i]].length;
+        prompt += (double)length;
+        if (length > size.longest_prompt) size.longest_prompt = length;
+    }
+    for (size_t i = 0; i < run->train_pairs; i++)
+        response += (double)(run->train_pair[i]->length[0] + run->train_pair[i]->length[1]) / 2;
+    size.mean_prompt = run->prompts > 0 ? prompt / (double)run->prompts : 0;
+    size.mean_response = run->train_pairs > 0 ? response / (double)run->train_pairs : 0;
+    return size;
+}
+
+int dice_run_open(DiceRun *run, const Recipe *recipe, const KernelTable *kernels, bool dry, const Log *log,
+                  Error *error) {
+    *run = (DiceRun){.recipe = recipe, .kernels = kernels, .log = log, .compute = dice_run_precision(recipe, kernels)};
+    run->score_compute = recipe->reward.precision == RECIPE_SCORE_SAME      ? run->compute
+                         : recipe->reward.precision == RECIPE_SCORE_FLOAT32 ? DTYPE_F32
+                                                                            : DTYPE_BF16;
+    int result = dry ? 0 : open_store(run, error);
+    if (result == 0) result = prepare(run, error);
+    if (result != 0) dice_run_close(run);
+    return result;
+}
+
+void dice_run_close(DiceRun *run) {
+    run_store_close(run->store);
+    chat_free(&run->chat);
+    preference_data_free(&run->data);
+    preference_data_free(&run->held_out);
+    free(run->train_pair);
+    free(run->validation);
+    free(run->prompt);
+    free(run->start_directory);
+    free(run->reference_directory);
+    *run = (DiceRun){0};
+}
+
+int dice_run_rounds(DiceRun *run, Error *error) {
+    if (dice_evaluate(run, -1, error) != 0) return -1;
+    uint32_t first = dice_run_has_round0(run) ? 0 : 1;
+    if (first == 1 && dice_evaluate(run, 0, error) != 0) return -1;
+    for (uint32_t round = first; round <= run->recipe->rounds; round++) {
+        log_say(run->log, LOG_INFO, "round %u of %zu%s", round, run->recipe->rounds,
+                round == 0 ? " (DPO on the offline pairs)" : "");
+        if (round > 0 && (dice_sample(run, round, error) != 0 || dice_score(run, round, error) != 0 ||
+                          dice_pairs(run, round, error) != 0))
+            return -1;
+        if (dice_train(run, round, error) != 0 || dice_evaluate(run, (int)round, error) != 0) return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,358 @@
+#include "align/dice_run.h"
+
+#include "align/dpo_objective.h"
+#include "align/implicit_reward.h"
+#include "align/model_export.h"
+#include "align/round_table.h"
+#include "align/train_metrics.h"
+#include "base/file.h"
+#include "model/cost.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    DiceRun *run;
+    uint32_t round;
+    Model *model;
+    Hash loss_reference; // pi(round - 1): where training starts
+    RoundTable table;    // of the generated pairs; empty in round 0
+    StoredMix *mix;      // NULL in round 0: all offline pairs
+    size_t mixed;
+    TrainExample *example; // (examples) then (validations): ids count through
+    ReferenceSums *reference;
+    size_t examples;
+    TrainObjective objective;
+    size_t tokens; // trained on in this call, and the time of that
+    double seconds;
+    char *checkpoints; // directory
+} Training;
+
+static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no memory for the training data"); }
+
+/* Reads what an earlier run of this stage, or the evaluation of the same weights, has put into the store. */
+static int read_known(const Training *t, const char *source, ReferenceSums *sums, size_t rows, bool chosen,
+                      Error *error) {
+    StoredScore *score;
+    size_t count;
+    if (run_store_get_scores(t->run->store, source, 0, t->loss_reference.hex, &score, &count, error) != 0) return -1;
+    for (size_t i = 0; i < count; i++)
+        if (score[i].prompt < rows)
+            *(chosen ? &sums[score[i].prompt].chosen : &sums[score[i].prompt].rejected) = score[i].sum;
+    free(score);
+    return 0;
+}
+
+typedef struct {
+    Training *training;
+    const size_t *row;    // (items) number under which a sum is stored, SIZE_MAX: it is not stored
+    const size_t *target; // (items) example
+    const char *set;      // "" or "validation/"
+} ReferenceSink;
+
+static void source_name(const Training *t, const char *set, bool chosen, char out[32]) {
+    snprintf(out, 32, "%s%s/%s", set, chosen ? "chosen" : "rejected", dtype_name(t->run->compute));
+}
+
+static int put_reference(void *context, size_t item, size_t response, double sum, const float *logprob, Error *error) {
+    (void)logprob;
+    const ReferenceSink *sink = context;
+    Training *t = sink->training;
+    const TrainExample *e = &t->example[sink->target[item]];
+    *(response == 0 ? &t->reference[e->id].chosen : &t->reference[e->id].rejected) = sum;
+    if (sink->row[item] == SIZE_MAX) return 0;
+    StoredScore score = {.prompt = (uint32_t)sink->row[item], .sum = sum, .tokens = e->branch_length[response]};
+    source_name(t, sink->set, response == 0, score.source);
+    memcpy(score.model, t->loss_reference.hex, sizeof score.model);
+    return run_store_put_score(t->run->store, &score, error);
+}
+
+/* Computes the reference sums that are still NaN among examples [first, end); row[i]: where example i is stored. */
+static int compute_references(Training *t, size_t first, size_t end, const size_t *row, const char *set, Error *error) {
+    size_t n = 0, count = end - first + 1;
+    ScoreItem *item = calloc(count, sizeof *item);
+    size_t *item_row = malloc(count * sizeof *item_row), *target = malloc(count * sizeof *target);
+    int result = item == NULL || item_row == NULL || target == NULL ? no_memory(error) : 0;
+    for (size_t i = first; i < end && result == 0; i++) {
+        const TrainExample *e = &t->example[i];
+        if (!isnan(t->reference[i].chosen) && !isnan(t->reference[i].rejected)) continue;
+        item_row[n] = row[i - first];
+        target[n] = i;
+        item[n++] = (ScoreItem){.prompt = e->prompt,
+                                .prompt_length = e->prompt_length,
+                                .response = e->branch,
+                                .length = e->branch_length,
+                                .responses = 2};
+    }
+    if (n > 0 && result == 0 && (result = run_store_begin(t->run->store, error)) == 0) {
+        Error second;
+        ReferenceSink sink = {.training = t, .row = item_row, .target = target, .set = set};
+        result = implicit_reward_score(t->model, item, n, t->run->recipe->train.micro_tokens, put_reference, &sink,
+                                       "reference", t->run->log, error);
+        if (run_store_commit(t->run->store, result == 0 ? error : &second) != 0) result = -1;
+    }
+    free(item);
+    free(item_row);
+    free(target);
+    return result;
+}
+
+/* A generated pair: tokens as sampled. The log-probs recorded while sampling are the loss reference, unless the audit
+ * found that they are not what the training forward pass gives. */
+static int add_generated(Training *t, const StoredPair *pair, bool recorded, Error *error) {
+    const RoundTable *table = &t->table;
+    size_t n = 0, K = table->responses, i = t->examples;
+    while (n < table->prompts && table->prompt[n] != pair->prompt) n++;
+    const StoredResponse *chosen =
+        n < table->prompts && pair->chosen_k < K ? table->cell[n * K + pair->chosen_k] : NULL;
+    const StoredResponse *rejected =
+        n < table->prompts && pair->rejected_k < K ? table->cell[n * K + pair->rejected_k] : NULL;
+    if (chosen == NULL || rejected == NULL)
+        return error_set(error, ERROR_INPUT,
+                         "run.db: the pair of prompt %u in round %u names a response that is not there", pair->prompt,
+                         t->round);
+    const EncodedPrompt *prompt = &t->run->data.prompt[pair->prompt];
+    t->example[i] = (TrainExample){.id = i,
+                                   .prompt = prompt->ids,
+                                   .prompt_length = prompt->length,
+                                   .branch = {chosen->ids, rejected->ids},
+                                   .branch_length = {chosen->length, rejected->length},
+                                   .branches = 2};
+    if (recorded)
+        t->reference[i] = (ReferenceSums){.chosen = implicit_reward_sum(chosen->logprob, chosen->length),
+                                          .rejected = implicit_reward_sum(rejected->logprob, rejected->length)};
+    t->examples++;
+    return 0;
+}
+
+static int add_mixed(Training *t, size_t *row, Error *error) {
+    StoredPair *pair = NULL;
+    size_t pairs = 0;
+    bool recorded = true;
+    if (run_store_get_pairs(t->run->store, t->round, &pair, &pairs, error) != 0) return -1;
+    int result = 0;
+    if (pairs > 0) {
+        json_t *score = dice_run_summary(t->run, t->round, "score", error);
+        result = score == NULL ? -1 : round_table_load(&t->table, t->run, t->round, error);
+        recorded = json_number_value(json_object_get(score, "audit_mean")) <= t->run->recipe->reward.audit_threshold;
+        json_decref(score);
+    }
+    for (size_t i = 0; i < t->mixed && result == 0; i++) {
+        const StoredMix *m = &t->mix[i];
+        size_t p = 0;
+        row[t->examples] = m->offline ? m->row : SIZE_MAX;
+        if (m->offline && m->row < t->run->train_pairs) {
+            t->example[t->examples] = dpo_objective_example(t->run->train_pair[m->row], t->examples, 2);
+            t->examples++;
+            continue;
+        }
+        while (p < pairs && pair[p].prompt != m->row) p++;
+        result = m->offline || p == pairs
+                     ? error_set(error, ERROR_INPUT, "run.db: row %zu of round %u's mix names no pair", i, t->round)
+                     : add_generated(t, &pair[p], recorded, error);
+    }
+    free(pair);
+    return result;
+}
+
+/* The examples of the round with their references, then those of the validation. */
+static int gather(Training *t, Error *error) {
+    const DiceRun *run = t->run;
+    if (t->round > 0 && run_store_get_mix(run->store, t->round, &t->mix, &t->mixed, error) != 0) return -1;
+    size_t most = (t->round == 0 ? run->train_pairs : t->mixed) + run->validations + 1;
+    t->example = calloc(most, sizeof *t->example);
+    t->reference = calloc(most, sizeof *t->reference);
+    ReferenceSums *known = calloc(run->train_pairs + run->validations + 1, sizeof *known);
+    size_t *row = malloc(most * sizeof *row);
+    int result = t->example == NULL || t->reference == NULL || known == NULL || row == NULL ? no_memory(error) : 0;
+    char source[32];
+    for (size_t i = 0; i < most && result == 0; i++) t->reference[i] = (ReferenceSums){NAN, NAN};
+    if (result == 0 && t->round == 0) {
+        for (size_t i = 0; i < run->train_pairs; i++)
+            t->example[i] = dpo_objective_example(run->train_pair[i], i, 2), row[i] = i;
+        t->examples = run->train_pairs;
+    } else if (result == 0) {
+        result = add_mixed(t, row, error);
+    }
+    for (int set = 0; set < 2 && result == 0; set++) { // 0: training, 1: validation
+        const char *name = set == 0 ? "" : "validation/";
+        size_t first = set == 0 ? 0 : t->examples, rows = set == 0 ? run->train_pairs : run->validations;
+        size_t end = set == 0 ? t->examples : t->examples + run->validations;
+        for (size_t i = first; i < end && set == 1; i++)
+            t->example[i] = dpo_objective_example(run->validation[i - first], i, 2), row[i] = i - first;
+        for (size_t i = 0; i < rows; i++) known[i] = (ReferenceSums){NAN, NAN};
+        for (int chosen = 0; chosen < 2 && result == 0; chosen++) {
+            source_name(t, name, chosen, source);
+            result = read_known(t, source, known, rows, chosen, error);
+        }
+        for (size_t i = first; i < end && result == 0; i++)
+            if (row[i] != SIZE_MAX) t->reference[i] = known[row[i]];
+        if (result == 0) result = compute_references(t, first, end, row + first, name, error);
+    }
+    free(known);
+    free(row);
+    return result;
+}
+
+static int put_metrics(const Training *t, json_t *metrics, bool step, size_t number, Error *error) {
+    char *text = metrics == NULL ? NULL : json_dumps(metrics, JSON_COMPACT | JSON_REAL_PRECISION(17)), name[40];
+    json_decref(metrics);
+    if (text == NULL) return no_memory(error);
+    snprintf(name, sizeof name, "validation-%06zu", number);
+    int result = step ? run_store_put_step(t->run->store, t->round, (uint32_t)number, text, error)
+                      : run_store_put_evaluation(t->run->store, t->round, name, text, error);
+    free(text);
+    return result;
+}
+
+static int on_step(void *context, const TrainReport *report, Error *error) {
+    Training *t = context;
+    t->tokens += report->step_tokens;
+    t->seconds += report->seconds;
+    return put_metrics(t, train_metrics_step(report, &t->objective), true, report->step, error);
+}
+
+static int on_validated(void *context, const TrainReport *report, Error *error) {
+    const Training *t = context;
+    log_say(t->run->log, LOG_INFO, "validation after step %zu: loss %.4f, accuracy %.3f, margin %.4f", report->step,
+            report->loss, report->metric[2], report->metric[3]);
+    return put_metrics(t, train_metrics_validation(report, &t->objective), false, report->step, error);
+}
+
+/* The newest checkpoint replaces the older ones. */
+static int on_checkpoint(void *context, size_t step, const char *directory, Error *error) {
+    const Training *t = context;
+    StoredCheckpoint old, now = {.round = t->round, .step = (uint32_t)step};
+    bool found;
+    snprintf(now.directory, sizeof now.directory, "round-%u/checkpoints/%s", t->round, strrchr(directory, '/') + 1);
+    if (run_store_get_checkpoint(t->run->store, t->round, &old, &found, error) != 0 ||
+        run_store_put_checkpoint(t->run->store, &now, error) != 0)
+        return -1;
+    if (!found || old.step == now.step) return 0;
+    char *path = file_join(t->run->recipe->output, old.directory);
+    int result = path == NULL ? no_memory(error) : file_remove_tree(path, error);
+    free(path);
+    return result;
+}
+
+static TrainSettings settings_of(const Training *t) {
+    const Recipe *r = t->run->recipe;
+    bool zero = t->round == 0;
+    double rate = zero && r->round0.learning_rate > 0 ? r->round0.learning_rate : r->train.learning_rate;
+    double epochs = zero && r->round0.epochs > 0 ? r->round0.epochs : r->train.epochs;
+    size_t pairs = zero && r->round0.pairs_per_step > 0 ? r->round0.pairs_per_step : r->train.pairs_per_step;
+    size_t steps = zero && r->round0.steps > 0 ? r->round0.steps : zero && r->round0.epochs > 0 ? 0 : r->train.steps;
+    return (TrainSettings){.schedule = {.kind = (LrKind)r->train.schedule, // the same order
+                                        .peak = rate,
+                                        .warmup = r->train.warmup_steps,
+                                        .steps = steps > 0 ? steps : train_step_count(t->examples, epochs, pairs)},
+                           .optimizer = {.beta1 = r->train.adam_beta1,
+                                         .beta2 = r->train.adam_beta2,
+                                         .eps = r->train.adam_eps,
+                                         .weight_decay = r->train.weight_decay,
+                                         .clip_norm = r->train.clip_norm},
+                           .examples_per_step = pairs,
+                           .micro_tokens = r->train.micro_tokens,
+                           .seed = r->seed,
+                           .round = t->round,
+                           .validate_every = r->train.validate_every,
+                           .checkpoint_every = r->train.checkpoint_every};
+}
+
+static int train_model(Training *t, Error *error) {
+    const Recipe *r = t->run->recipe;
+    const DpoContext context = {.settings = {.beta = r->train.beta, .label_smoothing = r->train.label_smoothing},
+                                .reference = t->reference};
+    t->objective = dpo_objective(&context);
+    const TrainData data = {.example = t->example,
+                            .examples = t->examples,
+                            .validation = t->example + t->examples,
+                            .validations = t->run->validations};
+    const TrainEvents events = {
+        .context = t, .step = on_step, .validated = on_validated, .checkpointed = on_checkpoint};
+    const TrainSettings settings = settings_of(t);
+    StoredCheckpoint last;
+    bool found;
+    if (run_store_get_checkpoint(t->run->store, t->round, &last, &found, error) != 0) return -1;
+    char *resume = found ? file_join(r->output, last.directory) : NULL;
+    if (found && resume == NULL) return no_memory(error);
+    if (found) log_say(t->run->log, LOG_INFO, "training continues after step %u", last.step);
+    int result = train(t->model, &settings, &data, &t->objective, t->checkpoints, resume, &events, t->run->log, error);
+    free(resume);
+    return result;
+}
+
+/* Operations that forward and backward of an average token need, over the examples of the round. */
+static double flops_per_token(const Training *t) {
+    double flops = 0, tokens = 0;
+    for (size_t i = 0; i < t->examples; i++) {
+        const TrainExample *e = &t->example[i];
+        double prompt = (double)e->prompt_length;
+        tokens += prompt;
+        flops += cost_forward(&t->run->config, prompt, prompt / 2, 0);
+        for (size_t b = 0; b < e->branches; b++) {
+            double length = (double)e->branch_length[b];
+            tokens += length;
+            flops += cost_forward(&t->run->config, length, prompt + length / 2, length);
+        }
+    }
+    return tokens > 0 ? 3 * flops / tokens : 0;
+}
+
+static json_t *describe(const Training *t, const Hash *hash) {
+    double rate = t->seconds > 0 ? (double)t->tokens / t->seconds : 0;
+    return json_pack("{s:s, s:s, s:I, s:f, s:f}", "model", hash->hex, "loss_reference", t->loss_reference.hex, "pairs",
+                     (json_int_t)t->examples, "tokens_per_second", rate, "flops_per_second", rate * flops_per_token(t));
+}
+
+static int export_model(Training *t, Error *error) {
+    const DiceRun *run = t->run;
+    DType type = run->recipe->export.dtype == RECIPE_DTYPE_BFLOAT16 ||
+                         (run->recipe->export.dtype == RECIPE_DTYPE_AUTO && run->config.dtype == DTYPE_BF16)
+                     ? DTYPE_BF16
+                     : DTYPE_F32;
+    StoredCheckpoint done = {.round = t->round, .step = UINT32_MAX};
+    char *directory = dice_run_path(run, t->round, "model"), *parent = dice_run_model(run, (int)t->round - 1);
+    Hash hash = {{0}};
+    int result = directory == NULL || parent == NULL ? no_memory(error) : 0;
+    if (result == 0) {
+        json_t *card = json_pack("{s:i, s:s, s:I}", "round", (int)t->round, "parent", t->loss_reference.hex, "pairs",
+                                 (json_int_t)t->examples);
+        result = model_export(t->model, parent, directory, type, run->recipe->export.shard_bytes, run->recipe, card,
+                              &hash, error);
+    }
+    snprintf(done.directory, sizeof done.directory, "round-%u/model", t->round);
+    memcpy(done.model, hash.hex, sizeof done.model);
+    if (result == 0) result = run_store_put_checkpoint(run->store, &done, error);
+    if (result == 0) result = dice_run_finish(run, t->round, "train", describe(t, &hash), error);
+    if (result == 0) result = file_remove_tree(t->checkpoints, error);
+    if (result == 0) log_say(run->log, LOG_INFO, "round %u: %s", t->round, directory);
+    free(directory);
+    free(parent);
+    return result;
+}
+
+int dice_train(DiceRun *run, uint32_t round, Error *error) {
+    int done = dice_run_is_done(run, round, "train", error);
+    if (done != 0) return done < 0 ? -1 : 0;
+    if (round == 0 && run->train_pairs == 0)
+        return error_set(error, ERROR_USAGE,
+                         "round 0 trains on offline pairs: give data.offline, or `reference` for a model that is "
+                         "DPO-trained already");
+    Training t = {.run = run, .round = round, .checkpoints = dice_run_path(run, round, "checkpoints")};
+    int result = t.checkpoints == NULL ? no_memory(error) : file_make_directory(t.checkpoints, error);
+    if (result == 0)
+        result = dice_run_load(run, (int)round - 1, run->compute, true, &t.model, &t.loss_reference, error);
+    if (result == 0) result = gather(&t, error);
+    if (result == 0) result = train_model(&t, error);
+    if (result == 0) result = export_model(&t, error);
+    model_free(t.model);
+    round_table_free(&t.table);
+    free(t.mix);
+    free(t.example);
+    free(t.reference);
+    free(t.checkpoints);
+    return result;
+}

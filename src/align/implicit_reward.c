@@ -1,0 +1,91 @@
+#include "align/implicit_reward.h"
+
+#include <stdlib.h>
+
+double implicit_reward_sum(const float *logprob, size_t length) {
+    double sum = 0;
+    for (size_t t = 0; t < length; t++) sum += logprob[t];
+    return sum;
+}
+
+/* A place in the work: response `response` of item `item`. */
+typedef struct {
+    size_t item, response;
+} Place;
+
+typedef struct {
+    Model *model;
+    const ScoreItem *item;
+    size_t items, micro_tokens;
+    Batch batch;
+    float *logprob; // (capacity)
+    size_t capacity;
+} Scorer;
+
+/* Packs responses from *place on until the batch is full; *place is then where the next batch begins. */
+static int pack(Scorer *scorer, Place *place, Error *error) {
+    batch_clear(&scorer->batch);
+    while (place->item < scorer->items) {
+        const ScoreItem *item = &scorer->item[place->item];
+        size_t trunk = SIZE_MAX;
+        for (; place->response < item->responses; place->response++) {
+            size_t length = item->length[place->response],
+                   rows = trunk == SIZE_MAX ? item->prompt_length + length : length;
+            if (scorer->batch.branches > 0 && scorer->batch.rows + rows > scorer->micro_tokens)
+                return batch_finish(&scorer->batch, error);
+            if (trunk == SIZE_MAX &&
+                batch_add_trunk(&scorer->batch, item->prompt, item->prompt_length, &trunk, error) != 0)
+                return -1;
+            if (batch_add_branch(&scorer->batch, trunk, item->response[place->response], length, error) != 0) return -1;
+        }
+        *place = (Place){.item = place->item + 1};
+    }
+    return batch_finish(&scorer->batch, error);
+}
+
+static int compute(Scorer *scorer, Error *error) {
+    if (scorer->batch.targets > scorer->capacity) {
+        free(scorer->logprob);
+        scorer->capacity = scorer->batch.targets;
+        scorer->logprob = malloc(scorer->capacity * sizeof(float));
+        if (scorer->logprob == NULL) {
+            scorer->capacity = 0;
+            return error_set(error, ERROR_MEMORY, "no memory for the log-probs of %zu tokens", scorer->batch.targets);
+        }
+    }
+    return model_logprob(scorer->model, &scorer->batch, scorer->logprob, NULL, error);
+}
+
+static int deliver(const Scorer *scorer, Place from, ScoreSink sink, void *context, Error *error) {
+    for (size_t b = 0; b < scorer->batch.branches; b++) {
+        const BatchBranch *branch = &scorer->batch.branch[b];
+        const float *logprob = scorer->logprob + branch->first_target;
+        while (from.response == scorer->item[from.item].responses) from = (Place){.item = from.item + 1};
+        if (sink(context, from.item, from.response, implicit_reward_sum(logprob, branch->length), logprob, error) != 0)
+            return -1;
+        from.response++;
+    }
+    return 0;
+}
+
+int implicit_reward_score(Model *model, const ScoreItem *item, size_t items, size_t micro_tokens, ScoreSink sink,
+                          void *context, const char *stage, const Log *log, Error *error) {
+    Scorer scorer = {.model = model, .item = item, .items = items, .micro_tokens = micro_tokens};
+    Place place = {0};
+    double tokens = 0;
+    int result = 0;
+    while (result == 0 && place.item < items) {
+        Place from = place;
+        if (log_interrupted(log)) result = error_set(error, ERROR_INTERRUPTED, "interrupted while scoring (%s)", stage);
+        if (result == 0) result = pack(&scorer, &place, error);
+        if (result == 0 && scorer.batch.branches == 0) break; // only items without responses were left
+        if (result == 0) result = compute(&scorer, error);
+        if (result == 0) result = deliver(&scorer, from, sink, context, error);
+        tokens += (double)scorer.batch.rows;
+        log_progress(log, &(LogProgress){
+                              .stage = stage, .done = place.item, .total = items, .unit = "prompts", .tokens = tokens});
+    }
+    batch_free(&scorer.batch);
+    free(scorer.logprob);
+    return result;
+}

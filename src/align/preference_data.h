@@ -1,0 +1,65 @@
+/* preference_data.h - prompts and preference pairs as token ids, with what was left out and why.
+ *
+ * Every distinct prompt of a run has one number, whatever file it came from, so that the replay mix can keep generated
+ * and offline prompts apart. A pair that is longer than max_tokens is dropped or its responses are cut at the end; a
+ * prompt that leaves no room for a response is always dropped. Both are counted. Rows of token ids are taken as they
+ * are, without a tokenizer. Memory: a PreferenceData owns everything in it. */
+#pragma once
+#include "base/log.h"
+#include "formats/preference_file.h"
+#include "text/chat.h"
+
+typedef enum { OVERLONG_DROP, OVERLONG_CUT } OverlongRule;
+
+typedef struct {
+    const Chat *chat;        // an empty one can only read rows of token ids
+    bool wrap;               // plain-text rows become conversations
+    const char *system;      // system message for conversations that have none; "" or NULL: none
+    const json_t *variables; // for the chat template of every row, or NULL
+    ChatEnd end;
+    size_t max_tokens; // of prompt + response; >= 2
+    OverlongRule overlong;
+} EncodeRules;
+
+/* A prompt; `text` is its JSON (messages or a string), the key that makes it distinct. */
+typedef struct {
+    char *text;
+    int32_t *ids; // rendered for sampling; NULL where it leaves no room for a response
+    size_t length;
+    bool from_prompts; // it was in a file of prompts
+} EncodedPrompt;
+
+typedef struct {
+    size_t prompt_number, line;
+    int32_t *prompt; // (prompt_length) the common start of both whole texts
+    size_t prompt_length;
+    int32_t *response[2]; // chosen, rejected; rejected NULL where the row has one answer only
+    size_t length[2];
+    json_t *answer[2];   // the answers as they were read: messages, text or ids
+    double reference[2]; // "reference_logprobs" of the row: sums under the loss reference, as `dice score` writes them;
+                         // else NaN
+} EncodedPair;
+
+typedef struct {
+    EncodedPrompt *prompt;
+    size_t prompts;
+    EncodedPair *pair;
+    size_t pairs;
+    size_t overlong_prompts, overlong_pairs, cut_pairs; // dropped, dropped, cut
+    json_t *index;                                      // prompt text -> number
+} PreferenceData;
+
+void preference_data_free(PreferenceData *data);
+
+/* Appends the pairs of a file. completions: rows with one answer are wanted (SFT). Says what it found to the log. */
+int preference_data_add_pairs(PreferenceData *data, const char *path, const EncodeRules *rules, bool completions,
+                              const Log *log, Error *error);
+/* Appends the distinct prompts of a file, encoded for sampling. */
+int preference_data_add_prompts(PreferenceData *data, const char *path, const EncodeRules *rules, const Log *log,
+                                Error *error);
+
+/* Adds the system message and wraps plain rows as the rules say; for readers that encode rows themselves. */
+int preference_data_prepare_row(const EncodeRules *rules, PreferenceRow *row, Error *error);
+
+/* The first pair as a person reads it: every token, those of the responses marked. Empty where there is no pair. */
+int preference_data_show_pair(const PreferenceData *data, size_t pair, const Chat *chat, Buffer *out, Error *error);

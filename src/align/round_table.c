@@ -1,0 +1,75 @@
+#include "align/round_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+ResponseFilter round_table_filter(const DiceRun *run) {
+    const Recipe *r = run->recipe;
+    size_t least = r->filter.min_responses;
+    return (ResponseFilter){.above_chars = r->filter.above_chars,
+                            .below_chars = r->filter.below_chars,
+                            .min_responses = least < r->sample.responses ? least : r->sample.responses};
+}
+
+void round_table_free(RoundTable *table) {
+    run_store_free_responses(table->response, table->count);
+    free(table->cell);
+    free(table->kept);
+    free(table->prompt);
+    *table = (RoundTable){0};
+}
+
+static void filter_row(RoundTable *table, const ResponseFilter *filter, size_t n) {
+    size_t K = table->responses, kept = 0;
+    for (size_t k = 0; k < K; k++) {
+        const StoredResponse *r = table->cell[n * K + k];
+        bool keeps = r != NULL && response_filter_keeps(filter, r->stopped ? FINISH_STOP : FINISH_LENGTH, r->chars);
+        kept += table->kept[n * K + k] = keeps;
+    }
+    if (kept >= filter->min_responses)
+        table->usable++;
+    else
+        memset(table->kept + n * K, 0, K);
+}
+
+int round_table_load(RoundTable *table, const DiceRun *run, uint32_t round, Error *error) {
+    const ResponseFilter filter = round_table_filter(run);
+    *table = (RoundTable){.responses = run->recipe->sample.responses};
+    if (run_store_get_responses(run->store, round, &table->response, &table->count, error) != 0) return -1;
+    size_t K = table->responses;
+    table->prompt = calloc(table->count + 1, sizeof *table->prompt);
+    table->cell = calloc((table->count + 1) * K, sizeof *table->cell);
+    table->kept = calloc(table->count + 1, K);
+    if (table->prompt == NULL || table->cell == NULL || table->kept == NULL) {
+        round_table_free(table);
+        return error_set(error, ERROR_MEMORY, "no memory for the table of responses");
+    }
+    for (size_t i = 0; i < table->count; i++) {
+        const StoredResponse *r = &table->response[i];
+        if (r->k >= K || r->prompt >= run->data.prompts) {
+            round_table_free(table);
+            return error_set(error, ERROR_INPUT,
+                             "run.db: round %u has a response (prompt %u, k %u) that this run does not", round,
+                             r->prompt, r->k);
+        }
+        if (i == 0 || r->prompt != table->response[i - 1].prompt) table->prompt[table->prompts++] = r->prompt;
+        table->cell[(table->prompts - 1) * K + r->k] = r;
+    }
+    for (size_t n = 0; n < table->prompts; n++) filter_row(table, &filter, n);
+    return 0;
+}
+
+json_t *round_table_summary(const RoundTable *table) {
+    size_t tokens = 0, chars = 0, stopped = 0, kept = 0;
+    for (size_t i = 0; i < table->count; i++) {
+        tokens += table->response[i].length;
+        chars += table->response[i].chars;
+        stopped += table->response[i].stopped;
+    }
+    for (size_t i = 0; i < table->prompts * table->responses; i++) kept += table->kept[i];
+    double n = table->count > 0 ? (double)table->count : 1;
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f}", "prompts", (json_int_t)table->prompts,
+                     "usable_prompts", (json_int_t)table->usable, "responses", (json_int_t)table->count, "kept",
+                     (json_int_t)kept, "tokens", (json_int_t)tokens, "stop_rate", (double)stopped / n, "mean_chars",
+                     (double)chars / n, "mean_tokens", (double)tokens / n);
+}

@@ -1,0 +1,24 @@
+/* round_table.h - the responses of a round as a table, prompts by K, with the filters applied.
+ *
+ * A cell is kept if its response passes the filters and its prompt has enough that do (METHOD, section 3), so what is
+ * not kept is never scored. Memory: the table owns the responses. */
+#pragma once
+#include "align/dice_run.h"
+#include "align/response_filter.h"
+
+typedef struct {
+    StoredResponse *response; // (count) ordered by prompt and k
+    size_t count;
+    size_t prompts, responses;   // N with at least one response, K
+    const StoredResponse **cell; // (N, K) NULL: not sampled
+    uint8_t *kept;               // (N, K)
+    uint32_t *prompt;            // (N) numbers of the run
+    size_t usable;               // prompts with kept responses
+} RoundTable;
+
+ResponseFilter round_table_filter(const DiceRun *run);
+int round_table_load(RoundTable *table, const DiceRun *run, uint32_t round, Error *error);
+void round_table_free(RoundTable *table);
+/* {"prompts", "usable_prompts", "responses", "kept", "tokens", "stop_rate", "mean_chars", "mean_tokens"}; a new
+ * reference. */
+json_t *round_table_summary(const RoundTable *table);

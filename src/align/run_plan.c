@@ -1,0 +1,93 @@
+#include "align/run_plan.h"
+
+#include "align/replay_mix.h"
+#include "model/cost.h"
+#include "sample/generate.h"
+#include "train/optimizer.h"
+
+#include <math.h>
+#include <string.h>
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+static void plan_memory(const Recipe *r, const HfConfig *config, const KernelTable *kernels, DType compute,
+                        const DataSize *data, RunPlan *plan) {
+    const ModelOptions inference = {.kernels = kernels, .compute = compute};
+    const ModelOptions training = {.kernels = kernels,
+                                   .compute = compute,
+                                   .trainable = true,
+                                   .checkpoint_activations = r->train.checkpoint_activations};
+    const GenerateSettings settings = {.responses = r->sample.responses,
+                                       .max_new_tokens = r->sample.max_new_tokens,
+                                       .max_branches = r->sample.branches};
+    size_t rows = r->train.micro_tokens > r->data.max_tokens ? r->train.micro_tokens : r->data.max_tokens;
+    plan->sample_bytes =
+        model_bytes(config, &inference) + generate_bytes(config, &inference, &settings, data->longest_prompt);
+    plan->score_bytes = model_bytes(config, &inference) + activations_bytes(config, &inference, rows, rows);
+    plan->train_bytes = model_bytes(config, &training) + optimizer_bytes((size_t)cost_all_weights(config)) +
+                        activations_bytes(config, &training, rows, rows);
+    plan->evaluate_bytes = plan->sample_bytes > plan->score_bytes ? plan->sample_bytes : plan->score_bytes;
+    plan->peak_bytes = plan->train_bytes;
+    plan->peak_stage = "train";
+    if (plan->sample_bytes > plan->peak_bytes) plan->peak_bytes = plan->sample_bytes, plan->peak_stage = "sample";
+    if (plan->score_bytes > plan->peak_bytes) plan->peak_bytes = plan->score_bytes, plan->peak_stage = "score";
+}
+
+static int plan_work(const Recipe *r, const HfConfig *config, const DataSize *data, RunPlan *plan, Error *error) {
+    ReplayCounts counts;
+    size_t offline = data->offline_pairs > 0 ? data->offline_pairs : data->prompts;
+    if (replay_mix_counts(offline, data->prompts, r->mix.gamma, &counts, error) != 0) return -1;
+    double K = (double)r->sample.responses, new_tokens = (double)least(r->sample.max_new_tokens, config->max_positions);
+    plan->generated_pairs = (double)counts.generated;
+    plan->offline_rows = data->offline_pairs > 0 ? (double)counts.offline : 0;
+    plan->sampled_prompts = r->sample.all
+                                ? (double)data->prompts
+                                : fmin((double)data->prompts, ceil(plan->generated_pairs * (1 + r->sample.spare)));
+    plan->sample_forwards = plan->sampled_prompts * (data->mean_prompt + K * new_tokens);
+    plan->score_forwards = plan->sample_forwards * (1 + r->reward.audit_share);
+    double pairs = plan->generated_pairs + plan->offline_rows;
+    plan->steps =
+        r->train.steps > 0 ? (double)r->train.steps : ceil(pairs * r->train.epochs / (double)r->train.pairs_per_step);
+    double generated_share = pairs > 0 ? plan->generated_pairs / pairs : 0;
+    double pair_tokens =
+        data->mean_prompt + 2 * (generated_share * new_tokens + (1 - generated_share) * data->mean_response);
+    plan->train_forwards = plan->steps * (double)r->train.pairs_per_step * pair_tokens * 3 +
+                           plan->offline_rows * (data->mean_prompt + 2 * data->mean_response);
+    double zero = 0;
+    if (r->reference == NULL) {
+        double per_step = (double)(r->round0.pairs_per_step > 0 ? r->round0.pairs_per_step : r->train.pairs_per_step);
+        double epochs = r->round0.epochs > 0 ? r->round0.epochs : r->train.epochs;
+        double steps = r->round0.steps > 0 ? (double)r->round0.steps
+                       : r->round0.epochs > 0 || r->train.steps == 0
+                           ? ceil((double)data->offline_pairs * epochs / per_step)
+                           : (double)r->train.steps;
+        zero = (steps * per_step * 3 + (double)data->offline_pairs) * (data->mean_prompt + 2 * data->mean_response);
+    }
+    double forwards = (double)r->rounds * (plan->sample_forwards + plan->score_forwards + plan->train_forwards) + zero;
+    plan->flops = cost_forward(config, forwards, data->mean_prompt + new_tokens / 2, forwards);
+    return 0;
+}
+
+int run_plan(const Recipe *recipe, const HfConfig *config, const KernelTable *kernels, DType compute,
+             const DataSize *data, RunPlan *plan, Error *error) {
+    *plan = (RunPlan){0};
+    plan_memory(recipe, config, kernels, compute, data, plan);
+    double weights = cost_all_weights(config), models = (double)recipe->rounds + (recipe->reference == NULL ? 1 : 0);
+    plan->disk_bytes = models * weights * (recipe->export.dtype == RECIPE_DTYPE_BFLOAT16 ? 2 : 4) +
+                       2 * weights * 12; // two checkpoints at a time
+    return plan_work(recipe, config, data, plan, error);
+}
+
+int run_plan_check(const RunPlan *plan, const Recipe *recipe, double available_bytes, Error *error) {
+    if ((double)plan->peak_bytes <= available_bytes) return 0;
+    bool train = strcmp(plan->peak_stage, "train") == 0;
+    return error_set(error, ERROR_MEMORY,
+                     "the stage \"%s\" needs %.1f GiB of memory and %.1f GiB are available: lower %s, or use a smaller "
+                     "model (`dice plan` "
+                     "shows every stage)",
+                     plan->peak_stage, (double)plan->peak_bytes / 1073741824, available_bytes / 1073741824,
+                     train && !recipe->train.checkpoint_activations
+                         ? "train.micro_tokens or set train.checkpoint_activations: true"
+                     : train ? "train.micro_tokens or data.max_tokens"
+                             : "sample.branches, sample.max_new_tokens or train.micro_tokens");
+}
