@@ -1,0 +1,276 @@
+#include "align/loss_reference.h"
+#include "align/model_export.h"
+#include "align/train_metrics.h"
+#include "cli/rows.h"
+
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    CommonOptions common;
+    const char *model, *reference, *data, *validation, *out, *method, *metrics;
+    bool in_order;
+    OptionList set;
+} Values;
+
+static const Option options[] = {
+    {"model", 'm', OPTION_TEXT, offsetof(Values, model), "DIRECTORY", NULL, 0, 0,
+     "Hugging Face checkpoint to start from (needed)"},
+    {"data", 'd', OPTION_TEXT, offsetof(Values, data), "FILE", NULL, 0, 0,
+     "preference pairs, or rows with one answer for sft (needed)"},
+    {"out", 'o', OPTION_TEXT, offsetof(Values, out), "DIRECTORY", NULL, 0, 0,
+     "the trained checkpoint; OUT.checkpoints holds what continues an interrupted training (needed)"},
+    {"method", 0, OPTION_CHOICE, offsetof(Values, method), "dpo|sft", "dpo", 0, 0,
+     "DPO on pairs, or cross-entropy on the (chosen) answers"},
+    {"reference", 'r', OPTION_TEXT, offsetof(Values, reference), "DIRECTORY", NULL, 0, 0,
+     "reference of the DPO loss (default: the start model)"},
+    {"validation", 0, OPTION_TEXT, offsetof(Values, validation), "FILE", NULL, 0, 0,
+     "held-out rows, measured every train.validate_every steps and at the end"},
+    {"metrics", 0, OPTION_TEXT, offsetof(Values, metrics), "FILE", NULL, 0, 0,
+     "one JSON line a step (default: OUT.checkpoints/metrics.jsonl)"},
+    {"in-order", 0, OPTION_FLAG, offsetof(Values, in_order), NULL, NULL, 0, 0,
+     "take the rows as they stand in the file instead of shuffling"},
+    {"set", 's', OPTION_LIST, offsetof(Values, set), "KEY=VALUE", NULL, 0, 0,
+     "any key of a recipe's train, data and export groups; may be repeated"},
+};
+
+typedef struct {
+    const Values *v;
+    Session *session;
+    Recipe recipe;
+    Chat chat;
+    Model *model;
+    PreferenceData data; // the rows, then those of the validation
+    size_t rows, validations;
+    TrainExample *example;
+    ReferenceSums *reference;
+    TrainObjective objective;
+    FILE *metrics;
+    char *checkpoints;
+} Training;
+
+static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no memory for the training data"); }
+
+/* The recipe of this training, so that keys, defaults and checks are those of `dice run`. */
+static int read_recipe(Training *t, Error *error) {
+    const Values *v = t->v;
+    size_t n = v->set.count;
+    const char **sets = calloc(n + 5, sizeof *sets);
+    char *fixed[4] = {0};
+    int made = asprintf(&fixed[0], "model=%s", v->model) | asprintf(&fixed[1], "output=%s", v->out) |
+               asprintf(&fixed[2], "data.offline=%s", v->data) |
+               asprintf(&fixed[3], "precision=%s", v->common.precision);
+    int result = made < 0 || sets == NULL ? no_memory(error) : 0;
+    for (size_t i = 0; i < 4 && result == 0; i++) sets[i] = fixed[i];
+    for (size_t i = 0; i < n && result == 0; i++) sets[4 + i] = v->set.item[i];
+    if (result == 0) result = recipe_parse(&t->recipe, "{}", 2, "--set", ".", sets, n + 4, error);
+    for (int i = 0; i < 4; i++) free(fixed[i]);
+    free(sets);
+    return result;
+}
+
+static int read_data(Training *t, Error *error) {
+    const Recipe *r = &t->recipe;
+    size_t context = model_config(t->model)->max_positions;
+    const EncodeRules rules = {.chat = &t->chat,
+                               .wrap = r->data.chat == RECIPE_CHAT_ALWAYS ||
+                                       (r->data.chat == RECIPE_CHAT_AUTO && t->chat.chat_template != NULL),
+                               .system = r->data.system,
+                               .end = r->reward.response_end == RECIPE_RESPONSE_END_TEMPLATE ? CHAT_END_TEMPLATE
+                                                                                             : CHAT_END_STOP,
+                               .max_tokens = r->data.max_tokens < context ? r->data.max_tokens : context,
+                               .overlong = r->data.overlong == RECIPE_OVERLONG_CUT ? OVERLONG_CUT : OVERLONG_DROP};
+    bool sft = strcmp(t->v->method, "sft") == 0;
+    if (preference_data_add_pairs(&t->data, t->v->data, &rules, sft, &t->session->log, error) != 0) return -1;
+    t->rows = t->data.pairs;
+    if (t->v->validation != NULL &&
+        preference_data_add_pairs(&t->data, t->v->validation, &rules, sft, &t->session->log, error) != 0)
+        return -1;
+    t->validations = t->data.pairs - t->rows;
+    t->example = calloc(t->data.pairs + 1, sizeof *t->example);
+    t->reference = calloc(t->data.pairs + 1, sizeof *t->reference);
+    if (t->example == NULL || t->reference == NULL) return no_memory(error);
+    for (size_t i = 0; i < t->data.pairs; i++) t->example[i] = dpo_objective_example(&t->data.pair[i], i, sft ? 1 : 2);
+    Buffer text = {0};
+    int result = preference_data_show_pair(&t->data, 0, &t->chat, &text, error);
+    if (text.data != NULL) log_say(&t->session->log, LOG_INFO, "the first row as the model sees it:\n%s", text.data);
+    buffer_free(&text);
+    return result;
+}
+
+/* Sums under the loss reference: the start model itself, before it changes, or another one. */
+static int compute_references(Training *t, Error *error) {
+    Model *other = NULL;
+    int result = t->v->reference == NULL ? 0 : command_load_model(t->session, t->v->reference, false, &other, error);
+    if (result == 0)
+        result = loss_reference_sums(other != NULL ? other : t->model, &t->data, other != NULL,
+                                     t->recipe.train.micro_tokens, t->reference, &t->session->log, error);
+    model_free(other);
+    return result;
+}
+
+static int write_metrics(Training *t, json_t *metrics, Error *error) {
+    int failed = metrics == NULL || json_dumpf(metrics, t->metrics, JSON_COMPACT | JSON_REAL_PRECISION(17)) != 0 ||
+                 fputc('\n', t->metrics) == EOF || fflush(t->metrics) != 0;
+    json_decref(metrics);
+    return failed ? error_errno(error, "metrics", "write") : 0;
+}
+
+static int on_step(void *context, const TrainReport *report, Error *error) {
+    Training *t = context;
+    return write_metrics(t, train_metrics_step(report, &t->objective), error);
+}
+
+static int on_validated(void *context, const TrainReport *report, Error *error) {
+    Training *t = context;
+    log_say(&t->session->log, LOG_INFO, "validation after step %zu: loss %.4f", report->step, report->loss);
+    return write_metrics(t, train_metrics_validation(report, &t->objective), error);
+}
+
+static int is_step(const struct dirent *entry) {
+    return strncmp(entry->d_name, "step-", 5) == 0 && strstr(entry->d_name, ".partial") == NULL;
+}
+
+/* The newest checkpoint of an interrupted training, to be freed; NULL: none. Refuses one of other settings. */
+static int find_checkpoint(Training *t, char **resume, Error *error) {
+    Buffer now = {0};
+    char *recipe = file_join(t->checkpoints, "recipe.txt");
+    struct dirent **entry = NULL;
+    FileMap old = {0};
+    *resume = NULL;
+    recipe_canonical(&t->recipe, &now);
+    buffer_format(&now, "method: %s\nreference: %s\norder: %s\n", t->v->method,
+                  t->v->reference == NULL ? "" : t->v->reference, t->v->in_order ? "file" : "shuffled");
+    int result = recipe == NULL || now.failed ? no_memory(error) : file_make_directory(t->checkpoints, error);
+    if (result == 0 && !file_exists(recipe)) result = file_write(recipe, now.data, now.size, error);
+    if (result == 0) result = file_map(&old, recipe, error);
+    if (result == 0 && (old.size != now.size || memcmp(old.data, now.data, now.size) != 0))
+        result =
+            error_set(error, ERROR_MISMATCH,
+                      "%s belongs to a training with other settings: remove it, or give another --out", t->checkpoints);
+    int n = result == 0 ? scandir(t->checkpoints, &entry, is_step, alphasort) : 0;
+    if (n > 0 && (*resume = file_join(t->checkpoints, entry[n - 1]->d_name)) == NULL) result = no_memory(error);
+    for (int i = 0; i < n; i++) free(entry[i]);
+    free(entry);
+    file_unmap(&old);
+    buffer_free(&now);
+    free(recipe);
+    return result;
+}
+
+static int open_metrics(Training *t, bool resumed, Error *error) {
+    char *path = t->v->metrics != NULL ? strdup(t->v->metrics) : file_join(t->checkpoints, "metrics.jsonl");
+    if (path == NULL) return no_memory(error);
+    t->metrics = fopen(path, resumed ? "ae" : "we");
+    int result = t->metrics == NULL ? error_errno(error, path, "create") : 0;
+    free(path);
+    return result;
+}
+
+static TrainSettings settings_of(const Training *t, const size_t *order) {
+    const Recipe *r = &t->recipe;
+    size_t per_step = r->train.pairs_per_step;
+    return (TrainSettings){.schedule = {.kind = (LrKind)r->train.schedule, // the same order
+                                        .peak = r->train.learning_rate,
+                                        .warmup = r->train.warmup_steps,
+                                        .steps = r->train.steps > 0
+                                                     ? r->train.steps
+                                                     : train_step_count(t->rows, r->train.epochs, per_step)},
+                           .optimizer = {.beta1 = r->train.adam_beta1,
+                                         .beta2 = r->train.adam_beta2,
+                                         .eps = r->train.adam_eps,
+                                         .weight_decay = r->train.weight_decay,
+                                         .clip_norm = r->train.clip_norm},
+                           .examples_per_step = per_step,
+                           .micro_tokens = r->train.micro_tokens,
+                           .seed = r->seed,
+                           .order = order,
+                           .order_count = order == NULL ? 0 : t->rows,
+                           .validate_every = r->train.validate_every,
+                           .checkpoint_every = r->train.checkpoint_every};
+}
+
+static int train_model(Training *t, Error *error) {
+    const DpoContext context = {
+        .settings = {.beta = t->recipe.train.beta, .label_smoothing = t->recipe.train.label_smoothing},
+        .reference = t->reference};
+    bool sft = strcmp(t->v->method, "sft") == 0;
+    t->objective = sft ? sft_objective() : dpo_objective(&context);
+    size_t *order = NULL;
+    char *resume = NULL;
+    int result = sft ? 0 : compute_references(t, error);
+    if (result == 0 && t->v->in_order && (order = malloc((t->rows + 1) * sizeof *order)) == NULL)
+        result = no_memory(error);
+    for (size_t i = 0; order != NULL && i < t->rows; i++) order[i] = i;
+    if (result == 0) result = find_checkpoint(t, &resume, error);
+    if (result == 0) result = open_metrics(t, resume != NULL, error);
+    if (result == 0) {
+        const TrainSettings settings = settings_of(t, order);
+        const TrainData data = {.example = t->example,
+                                .examples = t->rows,
+                                .validation = t->example + t->rows,
+                                .validations = t->validations};
+        const TrainEvents events = {.context = t, .step = on_step, .validated = on_validated};
+        if (resume != NULL) log_say(&t->session->log, LOG_INFO, "training continues from %s", resume);
+        result =
+            train(t->model, &settings, &data, &t->objective, t->checkpoints, resume, &events, &t->session->log, error);
+    }
+    if (t->metrics != NULL) fclose(t->metrics);
+    free(order);
+    free(resume);
+    return result;
+}
+
+static int export_trained(Training *t, Error *error) {
+    DType type = t->recipe.export.dtype == RECIPE_DTYPE_BFLOAT16 ||
+                         (t->recipe.export.dtype == RECIPE_DTYPE_AUTO && model_config(t->model)->dtype == DTYPE_BF16)
+                     ? DTYPE_BF16
+                     : DTYPE_F32;
+    Hash hash;
+    json_t *card = json_pack("{s:s, s:s, s:s}", "parent", t->v->model, "method", t->v->method, "data", t->v->data);
+    if (model_export(t->model, t->v->model, t->v->out, type, t->recipe.export.shard_bytes, &t->recipe, card, &hash,
+                     error) != 0)
+        return -1;
+    if (t->v->common.json)
+        return command_print_json(json_pack("{s:s, s:s}", "checkpoint", t->v->out, "model", hash.hex), error);
+    printf("checkpoint: %s\n", t->v->out);
+    return 0;
+}
+
+static int run(const void *values, Session *session, Error *error) {
+    const Values *v = values;
+    if (v->model == NULL || v->data == NULL || v->out == NULL)
+        return error_set(error, ERROR_USAGE, "dice train needs --model, --data and --out; see `dice train --help`");
+    if (file_exists(v->out))
+        return error_set(error, ERROR_USAGE, "%s is there already: give another --out, or remove it", v->out);
+    Training t = {.v = v, .session = session};
+    int result = asprintf(&t.checkpoints, "%s.checkpoints", v->out) < 0 ? no_memory(error) : read_recipe(&t, error);
+    if (result == 0) result = rows_load_chat(&t.chat, v->model, error);
+    if (result == 0) result = command_load_model(session, v->model, true, &t.model, error);
+    if (result == 0) result = read_data(&t, error);
+    if (result == 0) result = train_model(&t, error);
+    terminal_clear(&session->terminal);
+    if (result == 0) result = export_trained(&t, error);
+    model_free(t.model);
+    preference_data_free(&t.data);
+    chat_free(&t.chat);
+    recipe_free(&t.recipe);
+    free(t.example);
+    free(t.reference);
+    free(t.checkpoints);
+    return result;
+}
+
+COMMAND_DEFINE(
+    train, Values, options, .summary = "DPO or SFT on a file of rows", .arguments = "", .least = 0, .most = 0,
+    .description =
+        "The trainer of `dice run` on its own. The reference log-probs of DPO are computed once, before the first "
+        "step.\n"
+        "Interrupted, the same command continues from the newest checkpoint in OUT.checkpoints and ends with the same\n"
+        "weights. Keys are those of a recipe: train.learning_rate, train.steps, train.pairs_per_step, train.beta, ...\n"
+        "(`dice help recipe`). Rows that are tokenised already ({\"prompt_ids\", \"chosen_ids\", \"rejected_ids\"}) "
+        "are taken as they are.",
+    .examples =
+        "  dice train --model SFT --data pairs.jsonl --out DPO --set train.learning_rate=5e-6 --set train.epochs=2\n"
+        "  dice train --method sft --model BASE --data answers.jsonl --out SFT --set train.schedule=cosine");

@@ -1,0 +1,37 @@
+/* command.h - a subcommand of `dice`: its table of options and the function behind it. */
+#pragma once
+#include "base/json.h"
+#include "cli/options.h"
+#include "cli/terminal.h"
+#include "kernels/kernel_table.h"
+#include "model/model.h"
+
+/* What every command works with, made from the common options. */
+typedef struct {
+    const CommonOptions *common;
+    Terminal terminal;
+    Log log;
+    KernelTable kernels;
+} Session;
+
+typedef struct {
+    const CommandSpec *spec;
+    size_t values_bytes; // of the struct that begins with CommonOptions
+    /* values: parsed. Prints its result to stdout. */
+    int (*run)(const void *values, Session *session, Error *error);
+} Command;
+
+extern const Command command_run, command_plan, command_sample, command_score, command_pairs, command_mix,
+    command_train, command_import, command_export, command_inspect, command_doctor;
+
+#define COMMAND_DEFINE(NAME, VALUES, OPTIONS, ...)                                                                     \
+    static const CommandSpec spec_##NAME = {                                                                           \
+        .name = #NAME, .option = OPTIONS, .options = sizeof OPTIONS / sizeof *OPTIONS, __VA_ARGS__};                   \
+    const Command command_##NAME = {.spec = &spec_##NAME, .values_bytes = sizeof(VALUES), .run = run}
+
+/* The compute type that --precision asks for on this CPU. */
+DType command_precision(const Session *session);
+/* Loads a checkpoint for inference or training; a GGUF file is refused with the advice to import it. */
+int command_load_model(const Session *session, const char *directory, bool trainable, Model **model, Error *error);
+/* Prints a result object (its reference is taken) to stdout as JSON. */
+int command_print_json(json_t *object, Error *error);

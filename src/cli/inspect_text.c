@@ -1,0 +1,245 @@
+#include "cli/inspect.h"
+
+#include "cli/rows.h"
+#include "formats/gguf.h"
+#include "formats/gguf_tokenizer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+json_t *inspect_read_lines(const char *path, Error *error) {
+    FileMap map;
+    json_t *rows = json_array();
+    if (file_map(&map, path, error) != 0) {
+        json_decref(rows);
+        return NULL;
+    }
+    size_t line = 1;
+    for (size_t at = 0; at < map.size && rows != NULL; line++) {
+        const char *begin = (const char *)map.data + at, *end = memchr(begin, '\n', map.size - at);
+        size_t n = end == NULL ? map.size - at : (size_t)(end - begin);
+        at += n + 1;
+        if (strspn(begin, " \t\r") >= n) continue;
+        json_t *row = json_parse(begin, n, path, line, error);
+        if (row == NULL || json_array_append_new(rows, row) != 0) {
+            json_decref(rows);
+            rows = NULL;
+        }
+    }
+    file_unmap(&map);
+    return rows;
+}
+
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static int load_tokenizer(Tokenizer **tokenizer, const char *path, Error *error) {
+    Gguf *gguf = NULL;
+    json_t *document = NULL;
+    if (!ends_with(path, ".gguf")) return tokenizer_load(tokenizer, path, error);
+    int result = gguf_open(&gguf, path, error);
+    if (result == 0) result = gguf_tokenizer_json(gguf, &document, error);
+    if (result == 0) result = tokenizer_from_json(tokenizer, document, path, error);
+    json_decref(document);
+    gguf_close(gguf);
+    return result;
+}
+
+static json_t *id_list(const TokenList *ids) {
+    json_t *list = json_array();
+    for (size_t i = 0; i < ids->count; i++) json_array_append_new(list, json_integer(ids->data[i]));
+    return list;
+}
+
+static int encode_line(const InspectValues *v, const Tokenizer *tokenizer, const json_t *row, RowWriter *writer,
+                       Error *error) {
+    const json_t *text = json_object_get(row, "text");
+    TokenList ids = {0};
+    Buffer decoded = {0};
+    if (!json_is_string(text)) return error_set(error, ERROR_INPUT, "a row of {\"text\": \"...\"} was expected");
+    int result =
+        tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), v->add_special, &ids, error);
+    json_t *out = json_pack("{s:o}", "ids", id_list(&ids));
+    if (result == 0 && v->decode) {
+        result = tokenizer_decode(tokenizer, ids.data, ids.count, false, &decoded, error);
+        json_object_set_new(out, "decoded", json_stringn(decoded.data == NULL ? "" : decoded.data, decoded.size));
+    }
+    if (result == 0)
+        result = rows_write(writer, out, error);
+    else
+        json_decref(out);
+    token_list_free(&ids);
+    buffer_free(&decoded);
+    return result;
+}
+
+static int encode_file(const InspectValues *v, const Tokenizer *tokenizer, Error *error) {
+    RowWriter writer;
+    json_t *rows = inspect_read_lines(v->encode, error);
+    if (rows == NULL || rows_open_writer(&writer, v->out, error) != 0) {
+        json_decref(rows);
+        return -1;
+    }
+    int result = 0;
+    for (size_t i = 0; i < json_array_size(rows) && result == 0; i++)
+        if ((result = encode_line(v, tokenizer, json_array_get(rows, i), &writer, error)) != 0)
+            error_prefix(error, "%s, row %zu", v->encode, i + 1);
+    json_decref(rows);
+    return rows_close_writer(&writer, result, error);
+}
+
+/* A token as a person reads it: what it decodes to, with line ends visible. */
+static void print_token(const Tokenizer *tokenizer, int32_t id, const char *mark) {
+    Buffer text = {0};
+    json_t *quoted = NULL;
+    if (tokenizer_decode(tokenizer, &id, 1, false, &text, NULL) == 0)
+        quoted = json_stringn(text.data == NULL ? "" : text.data, text.size);
+    char *shown = quoted == NULL ? NULL : json_dumps(quoted, JSON_ENCODE_ANY);
+    printf("%8d %s %s%s\n", id, mark, shown == NULL ? "?" : shown,
+           tokenizer_is_special(tokenizer, id) ? "  (special)" : "");
+    free(shown);
+    json_decref(quoted);
+    buffer_free(&text);
+}
+
+static int encode_text(const InspectValues *v, const Tokenizer *tokenizer, Error *error) {
+    TokenList ids = {0};
+    int result = tokenizer_encode(tokenizer, v->text, strlen(v->text), v->add_special, &ids, error);
+    for (size_t i = 0; i < ids.count && result == 0; i++) print_token(tokenizer, ids.data[i], "");
+    token_list_free(&ids);
+    return result;
+}
+
+int inspect_tokenizer(const InspectValues *v, const char *path, Error *error) {
+    Tokenizer *tokenizer = NULL;
+    if (load_tokenizer(&tokenizer, path, error) != 0) return -1;
+    int result = 0;
+    if (v->encode != NULL)
+        result = encode_file(v, tokenizer, error);
+    else if (v->text != NULL)
+        result = encode_text(v, tokenizer, error);
+    else
+        printf("%s: %zu ids; bos %d, eos %d, pad %d (-1: none)\n", path, tokenizer_vocabulary(tokenizer),
+               tokenizer_bos(tokenizer), tokenizer_eos(tokenizer), tokenizer_pad(tokenizer));
+    tokenizer_free(tokenizer);
+    return result;
+}
+
+/* One conversation through a template; ids where there is a tokenizer. The row's own bos_token and eos_token win. */
+static int render_row(const Chat *chat, const json_t *row, RowWriter *writer, Error *error) {
+    const json_t *bos = json_object_get(row, "bos_token"), *eos = json_object_get(row, "eos_token");
+    int32_t bos_id = chat->tokenizer == NULL ? -1 : tokenizer_bos(chat->tokenizer),
+            eos_id = chat->tokenizer == NULL ? -1 : tokenizer_eos(chat->tokenizer);
+    ChatContext context = {.messages = json_object_get(row, "messages"),
+                           .tools = json_object_get(row, "tools"),
+                           .documents = json_object_get(row, "documents"),
+                           .add_generation_prompt = json_is_true(json_object_get(row, "add_generation_prompt")),
+                           .bos_token = json_is_string(bos) ? json_string_value(bos)
+                                        : bos_id < 0        ? NULL
+                                                            : tokenizer_token(chat->tokenizer, bos_id, NULL),
+                           .eos_token = json_is_string(eos) ? json_string_value(eos)
+                                        : eos_id < 0        ? NULL
+                                                            : tokenizer_token(chat->tokenizer, eos_id, NULL)};
+    Buffer text = {0};
+    TokenList ids = {0};
+    if (!json_is_array(context.messages))
+        return error_set(error, ERROR_INPUT, "a row of {\"messages\": [...]} was expected");
+    int result = chat_template_render(chat->chat_template, &context, &text, NULL, error);
+    if (result == 0 && chat->tokenizer != NULL)
+        result = tokenizer_encode(chat->tokenizer, text.data == NULL ? "" : text.data, text.size, false, &ids, error);
+    if (result == 0) {
+        json_t *out = json_pack("{s:o}", "text", json_stringn(text.data == NULL ? "" : text.data, text.size));
+        if (chat->tokenizer != NULL) json_object_set_new(out, "ids", id_list(&ids));
+        result = rows_write(writer, out, error);
+    }
+    buffer_free(&text);
+    token_list_free(&ids);
+    return result;
+}
+
+static int load_template(Chat *chat, const char *path, Error *error) {
+    FileMap map;
+    if (file_is_directory(path)) return chat_load(chat, path, error);
+    if (file_map(&map, path, error) != 0) return -1;
+    int result = chat_template_compile(&chat->chat_template, map.data == NULL ? "" : (const char *)map.data, map.size,
+                                       path, error);
+    file_unmap(&map);
+    return result;
+}
+
+int inspect_template(const InspectValues *v, const char *path, Error *error) {
+    static const char sample[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}, {\"role\": "
+                                 "\"assistant\", \"content\": \"Hi, what can I do for you?\"}]}";
+    Chat chat = {0};
+    RowWriter writer;
+    if (load_template(&chat, path, error) != 0) return -1;
+    int result = chat.chat_template == NULL ? error_set(error, ERROR_INPUT, "%s: has no chat template", path) : 0;
+    if (result == 0 && v->messages == NULL) {
+        Buffer text = {0};
+        json_t *row = json_parse(sample, sizeof sample - 1, "sample", 1, error);
+        result = row == NULL ? -1 : chat_render(&chat, json_object_get(row, "messages"), NULL, false, &text, error);
+        if (result == 0) printf("%s\n", text.data == NULL ? "" : text.data);
+        json_decref(row);
+        buffer_free(&text);
+    } else if (result == 0) {
+        json_t *rows = inspect_read_lines(v->messages, error);
+        result = rows == NULL ? -1 : rows_open_writer(&writer, v->out, error);
+        for (size_t i = 0; result == 0 && i < json_array_size(rows); i++)
+            if ((result = render_row(&chat, json_array_get(rows, i), &writer, error)) != 0)
+                error_prefix(error, "%s, row %zu", v->messages, i + 1);
+        if (rows != NULL) result = rows_close_writer(&writer, result, error);
+        json_decref(rows);
+    }
+    chat_free(&chat);
+    return result;
+}
+
+static void print_ids(const Tokenizer *tokenizer, const int32_t *ids, size_t n, const char *mark) {
+    for (size_t i = 0; i < n; i++) print_token(tokenizer, ids[i], mark);
+}
+
+static int print_example(const InspectValues *v, const Chat *chat, const EncodedPair *p, Error *error) {
+    static const char *const names[] = {"chosen", "rejected"};
+    if (v->common.json) {
+        TokenList prompt = {.data = p->prompt, .count = p->prompt_length};
+        json_t *o = json_pack("{s:I, s:o}", "line", (json_int_t)p->line, "prompt_ids", id_list(&prompt));
+        for (int r = 0; r < 2; r++) {
+            TokenList ids = {.data = p->response[r], .count = p->length[r]};
+            if (p->response[r] != NULL) json_object_set_new(o, r == 0 ? "chosen_ids" : "rejected_ids", id_list(&ids));
+        }
+        return command_print_json(o, error);
+    }
+    printf("line %zu: %zu prompt tokens, not in the loss (-); responses in the loss (+)\n", p->line, p->prompt_length);
+    if (chat->tokenizer == NULL) return 0;
+    print_ids(chat->tokenizer, p->prompt, p->prompt_length, "-");
+    for (int r = 0; r < 2; r++) {
+        if (p->response[r] == NULL) continue;
+        printf("%s, %zu tokens:\n", names[r], p->length[r]);
+        print_ids(chat->tokenizer, p->response[r], p->length[r], "+");
+    }
+    return 0;
+}
+
+int inspect_example(const InspectValues *v, const char *path, Session *session, Error *error) {
+    Chat chat = {0};
+    PreferenceData data = {0};
+    if (v->data == NULL) return error_set(error, ERROR_USAGE, "dice inspect example needs --data");
+    int result = rows_load_chat(&chat, path, error);
+    if (result == 0) {
+        const EncodeRules rules = {.chat = &chat,
+                                   .wrap = chat.chat_template != NULL,
+                                   .system = v->system,
+                                   .end = strcmp(v->response_end, "template") == 0 ? CHAT_END_TEMPLATE : CHAT_END_STOP,
+                                   .max_tokens = SIZE_MAX / 2};
+        result = preference_data_add_pairs(&data, v->data, &rules, true, &session->log, error);
+    }
+    if (result == 0 && v->row > data.pairs)
+        result = error_set(error, ERROR_USAGE, "--row is %zu, but %s has only %zu rows", (size_t)v->row, v->data,
+                           data.pairs);
+    if (result == 0) result = print_example(v, &chat, &data.pair[v->row - 1], error);
+    preference_data_free(&data);
+    chat_free(&chat);
+    return result;
+}
