@@ -1,5 +1,8 @@
-/* Any bytes as a GGUF file: refused, or every string and tensor can be read to its end. */
+/* Any bytes as a GGUF file: refused, or every string and tensor can be read to its end, and the documents of a
+ * checkpoint can be made of it or are refused. */
 #include "formats/gguf.h"
+#include "formats/gguf_config.h"
+#include "formats/gguf_tokenizer.h"
 
 #include <stdlib.h>
 
@@ -15,6 +18,32 @@ static void read_tensor(const GgufTensor *t) {
         if (gguf_read_f32(t, r, 1, row, &error) != 0 && error.code != ERROR_NUMERIC) abort();
     }
     free(row);
+}
+
+static void check_refusal(const Error *error) {
+    if (error->code == ERROR_NONE || error->message[0] == 0) abort();
+}
+
+static void make_documents(const Gguf *g) {
+    json_t *config, *generation, *document;
+    HfConfig parsed;
+    Error error = {0};
+    if (gguf_tokenizer_json(g, &document, &error) == 0)
+        json_decref(document);
+    else
+        check_refusal(&error);
+    error = (Error){0};
+    if (gguf_tokenizer_config(g, &document, &error) == 0)
+        json_decref(document);
+    else
+        check_refusal(&error);
+    error = (Error){0};
+    if (gguf_config_json(g, DTYPE_F32, &config, &generation, &parsed, &error) == 0) {
+        json_decref(config);
+        json_decref(generation);
+    } else {
+        check_refusal(&error);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -49,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (gguf_tensor(g, t->name) != t) abort();
         read_tensor(t);
     }
+    make_documents(g);
     gguf_close(g);
     return sum == SIZE_MAX;
 }

@@ -1,4 +1,5 @@
-/* Any bytes as a file of rows, for each use: refused with a reason, or rows whose parts are of one kind. */
+/* Any bytes as a file of rows, for each use: refused with a reason, or rows whose parts are of one kind. The first byte
+ * chooses the use. */
 #include "formats/preference_file.h"
 
 #include <stdint.h>
@@ -7,6 +8,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(PreferenceRow *row, PreferenceUse use) {
+    if (preference_row_is_tokens(row->prompt)) return;
     json_type type = row->conversational ? JSON_ARRAY : JSON_STRING;
     if (row->prompt == NULL || json_typeof(row->prompt) != type) abort();
     if (use == PREFERENCE_PAIRS && (row->chosen == NULL || row->rejected == NULL)) abort();

@@ -18,6 +18,17 @@ typedef struct {
     char text[80];
 } Key;
 
+/* The two documents in the making. */
+typedef struct {
+    json_t *config, *generation;
+    bool failed; // memory: looked at once, at the end
+} Documents;
+
+/* Takes the value over. */
+static void set(Documents *d, json_t *object, const char *key, json_t *value) {
+    if (json_object_set_new(object, key, value) != 0) d->failed = true;
+}
+
 static Key key_of(const Family *f, const char *name) {
     Key key;
     snprintf(key.text, sizeof key.text, "%s.%s", f->architecture, name);
@@ -71,7 +82,7 @@ static double llama3_factor(size_t i, size_t head_dim, double theta, double fact
     return 1 / ((1 - smooth) / factor + smooth);
 }
 
-static int rope_from_factors(const Gguf *g, const GgufTensor *t, size_t head_dim, double theta, json_t *config,
+static int rope_from_factors(const Gguf *g, const GgufTensor *t, size_t head_dim, double theta, Documents *d,
                              Error *error) {
     enum { PAIRS_MAX = 512 };
     static const double low = 1, high = 4, original = 8192;
@@ -88,14 +99,13 @@ static int rope_from_factors(const Gguf *g, const GgufTensor *t, size_t head_dim
                              "%s: rope_freqs.weight[%zu] is %g; only the scaling of Llama 3 (low 1, high 4, original "
                              "context 8192) is supported",
                              gguf_name(g), i, (double)stored[i]);
-    json_t *rope = json_pack("{s:s, s:f, s:f, s:f, s:I}", "rope_type", "llama3", "factor", factor, "low_freq_factor",
-                             low, "high_freq_factor", high, "original_max_position_embeddings", (json_int_t)original);
-    return json_object_set_new(config, "rope_scaling", rope) != 0
-               ? error_set(error, ERROR_MEMORY, "%s: no memory", gguf_name(g))
-               : 0;
+    set(d, d->config, "rope_scaling",
+        json_pack("{s:s, s:f, s:f, s:f, s:I}", "rope_type", "llama3", "factor", factor, "low_freq_factor", low,
+                  "high_freq_factor", high, "original_max_position_embeddings", (json_int_t)original));
+    return 0;
 }
 
-static int set_rope(const Gguf *g, const Family *f, size_t head_dim, json_t *config, Error *error) {
+static int set_rope(const Gguf *g, const Family *f, size_t head_dim, Documents *d, Error *error) {
     double theta = 10000, factor = 0, old = 0;
     GgufString type = {"", 0};
     const GgufTensor *factors = gguf_tensor(g, "rope_freqs.weight");
@@ -104,18 +114,18 @@ static int set_rope(const Gguf *g, const Family *f, size_t head_dim, json_t *con
         optional_number(g, f, "rope.scaling.factor", &factor, error) != 0 ||
         optional_number(g, f, "rope.scale_linear", &old, error) != 0)
         return -1;
-    json_object_set_new(config, "rope_theta", json_real(theta));
-    json_object_set_new(config, "rope_scaling", json_null());
+    set(d, d->config, "rope_theta", json_real(theta));
+    set(d, d->config, "rope_scaling", json_null());
     bool linear = type.bytes == 6 && memcmp(type.text, "linear", 6) == 0,
          none = type.bytes == 0 || (type.bytes == 4 && memcmp(type.text, "none", 4) == 0);
     if (!linear && !none)
         return error_set(error, ERROR_UNSUPPORTED,
                          "%s: %s.rope.scaling.type \"%.*s\" is not supported; supported are none, linear", gguf_name(g),
                          f->architecture, type.bytes < 60 ? (int)type.bytes : 60, type.text);
-    if (factors != NULL) return rope_from_factors(g, factors, head_dim, theta, config, error);
+    if (factors != NULL) return rope_from_factors(g, factors, head_dim, theta, d, error);
     if (!linear && old != 0) factor = old;
     if ((linear || old != 0) && factor != 1)
-        json_object_set_new(config, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor", factor));
+        set(d, d->config, "rope_scaling", json_pack("{s:s, s:f}", "rope_type", "linear", "factor", factor));
     return 0;
 }
 
@@ -141,7 +151,7 @@ static int refuse_features(const Gguf *g, const Family *f, int64_t head_dim, Err
     return 0;
 }
 
-static int set_sizes(const Gguf *g, const Family *f, json_t *config, int64_t *head_dim, Error *error) {
+static int set_sizes(const Gguf *g, const Family *f, Documents *d, int64_t *head_dim, Error *error) {
     static const struct {
         const char *name, *member;
     } sizes[] = {{"embedding_length", "hidden_size"},
@@ -152,36 +162,36 @@ static int set_sizes(const Gguf *g, const Family *f, json_t *config, int64_t *he
     int64_t value[5];
     for (size_t i = 0; i < 5; i++) {
         if (need(g, f, sizes[i].name, &value[i], error) != 0) return -1;
-        json_object_set_new(config, sizes[i].member, json_integer((json_int_t)value[i]));
+        set(d, d->config, sizes[i].member, json_integer((json_int_t)value[i]));
     }
     int64_t kv_heads = value[3];
     *head_dim = value[0] / value[3];
     if (gguf_integer(g, key_of(f, "attention.head_count_kv").text, 1, INT32_MAX, &kv_heads, error) != 0 ||
         gguf_integer(g, key_of(f, "attention.key_length").text, 1, INT32_MAX, head_dim, error) != 0)
         return -1;
-    json_object_set_new(config, "num_key_value_heads", json_integer((json_int_t)kv_heads));
-    json_object_set_new(config, "head_dim", json_integer((json_int_t)*head_dim));
+    set(d, d->config, "num_key_value_heads", json_integer((json_int_t)kv_heads));
+    set(d, d->config, "head_dim", json_integer((json_int_t)*head_dim));
     return refuse_features(g, f, *head_dim, error);
 }
 
 /* Ids of special tokens; the end of a turn is another end where it is named. */
-static int set_tokens(const Gguf *g, json_t *config, json_t *generation, Error *error) {
+static int set_tokens(const Gguf *g, Documents *d, Error *error) {
     static const char *const keys[3][2] = {{"tokenizer.ggml.bos_token_id", "bos_token_id"},
                                            {"tokenizer.ggml.eos_token_id", "eos_token_id"},
                                            {"tokenizer.ggml.padding_token_id", "pad_token_id"}};
     int64_t id[3] = {-1, -1, -1}, turn = -1;
     for (size_t i = 0; i < 3; i++) {
         if (gguf_integer(g, keys[i][0], 0, INT32_MAX, &id[i], error) != 0) return -1;
-        json_object_set_new(config, keys[i][1], id[i] < 0 ? json_null() : json_integer((json_int_t)id[i]));
-        if (id[i] >= 0) json_object_set_new(generation, keys[i][1], json_integer((json_int_t)id[i]));
+        set(d, d->config, keys[i][1], id[i] < 0 ? json_null() : json_integer((json_int_t)id[i]));
+        if (id[i] >= 0) set(d, d->generation, keys[i][1], json_integer((json_int_t)id[i]));
     }
     if (gguf_integer(g, "tokenizer.ggml.eot_token_id", 0, INT32_MAX, &turn, error) != 0) return -1;
     if (turn >= 0 && id[1] >= 0 && turn != id[1])
-        json_object_set_new(generation, "eos_token_id", json_pack("[I, I]", (json_int_t)id[1], (json_int_t)turn));
+        set(d, d->generation, "eos_token_id", json_pack("[I, I]", (json_int_t)id[1], (json_int_t)turn));
     return 0;
 }
 
-static int fill(const Gguf *g, DType dtype, json_t *config, json_t *generation, Error *error) {
+static int fill(const Gguf *g, DType dtype, Documents *d, Error *error) {
     const Family *f = find_family(g, error);
     const GgufTensor *embedding = gguf_tensor(g, "token_embd.weight");
     int64_t head_dim, window = 0;
@@ -189,34 +199,33 @@ static int fill(const Gguf *g, DType dtype, json_t *config, json_t *generation, 
     if (f == NULL) return -1;
     if (embedding == NULL || embedding->rank != 2)
         return error_set(error, ERROR_INPUT, "%s: has no matrix token_embd.weight", gguf_name(g));
-    if (set_sizes(g, f, config, &head_dim, error) != 0 || set_rope(g, f, (size_t)head_dim, config, error) != 0 ||
-        set_tokens(g, config, generation, error) != 0)
+    if (set_sizes(g, f, d, &head_dim, error) != 0 || set_rope(g, f, (size_t)head_dim, d, error) != 0 ||
+        set_tokens(g, d, error) != 0)
         return -1;
     if (optional_number(g, f, "attention.layer_norm_rms_epsilon", &eps, error) != 0 ||
         gguf_integer(g, key_of(f, "attention.sliding_window").text, 0, INT32_MAX, &window, error) != 0)
         return -1;
     if (f == &families[0] && window > 0) {
         f = &mistral;
-        json_object_set_new(config, "sliding_window", json_integer((json_int_t)window));
+        set(d, d->config, "sliding_window", json_integer((json_int_t)window));
     }
     json_t *rest = json_pack("{s:[s], s:s, s:s, s:f, s:s, s:I, s:b, s:b}", "architectures", f->class_name, "model_type",
                              f->model_type, "hidden_act", "silu", "rms_norm_eps", eps, "torch_dtype", dtype_name(dtype),
                              "vocab_size", (json_int_t)embedding->shape[1], "tie_word_embeddings",
                              gguf_tensor(g, "output.weight") == NULL, "use_cache", 1);
-    int failed = json_object_update(config, rest);
+    if (json_object_update(d->config, rest) != 0) d->failed = true;
     json_decref(rest);
-    return failed ? error_set(error, ERROR_MEMORY, "%s: no memory for config.json", gguf_name(g)) : 0;
+    return d->failed ? error_set(error, ERROR_MEMORY, "%s: no memory for config.json", gguf_name(g)) : 0;
 }
 
 int gguf_config_json(const Gguf *gguf, DType dtype, json_t **config, json_t **generation, HfConfig *parsed,
                      Error *error) {
-    json_t *c = json_object(), *g = json_object();
+    Documents d = {.config = json_object(), .generation = json_object()};
     char *text = NULL, *generation_text = NULL;
-    int result = c == NULL || g == NULL ? error_set(error, ERROR_MEMORY, "%s: no memory", gguf_name(gguf))
-                                        : fill(gguf, dtype, c, g, error);
+    int result = fill(gguf, dtype, &d, error);
     if (result == 0) { // every range and combination is checked there
-        text = json_dumps(c, 0);
-        generation_text = json_dumps(g, 0);
+        text = json_dumps(d.config, 0);
+        generation_text = json_dumps(d.generation, 0);
         result = text == NULL || generation_text == NULL
                      ? error_set(error, ERROR_MEMORY, "%s: no memory for config.json", gguf_name(gguf))
                      : hf_config_parse(parsed, text, strlen(text), generation_text, strlen(generation_text),
@@ -225,11 +234,11 @@ int gguf_config_json(const Gguf *gguf, DType dtype, json_t **config, json_t **ge
     free(text);
     free(generation_text);
     if (result == 0) {
-        *config = c;
-        *generation = g;
+        *config = d.config;
+        *generation = d.generation;
         return 0;
     }
-    json_decref(c);
-    json_decref(g);
+    json_decref(d.config);
+    json_decref(d.generation);
     return -1;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TOKEN_BYTES_MAX = 4096, TOKENS_MAX = 1 << 24 };
+enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TOKEN_BYTES_MAX = 1024, TOKENS_MAX = 1 << 24 };
 
 #define WORD_LLAMA3                                                                                                    \
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"           \
@@ -134,13 +134,13 @@ static json_t *spm_normalizer(bool prefix) {
 }
 
 static json_t *spm_decoder(bool prefix) {
-    json_t *decoder =
-        json_pack("{s:s, s:[{s:s, s:{s:s}, s:s}, {s:s}, {s:s}]}", "type", "Sequence", "decoders", "type", "Replace",
-                  "pattern", "String", "\u2581", "content", " ", "type", "ByteFallback", "type", "Fuse");
-    json_t *strip =
-        prefix ? json_pack("{s:s, s:s, s:i, s:i}", "type", "Strip", "content", " ", "start", 1, "stop", 0) : NULL;
-    if (strip != NULL) json_array_append_new(json_object_get(decoder, "decoders"), strip);
-    return decoder;
+    json_t *replace =
+        json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", "\u2581", "content", " ");
+    if (!prefix)
+        return json_pack("{s:s, s:[o, {s:s}, {s:s}]}", "type", "Sequence", "decoders", replace, "type", "ByteFallback",
+                         "type", "Fuse");
+    return json_pack("{s:s, s:[o, {s:s}, {s:s}, {s:s, s:s, s:i, s:i}]}", "type", "Sequence", "decoders", replace,
+                     "type", "ByteFallback", "type", "Fuse", "type", "Strip", "content", " ", "start", 1, "stop", 0);
 }
 
 /* The text of the token that a key names (a new reference); NULL without failure where there is none. */
@@ -220,11 +220,10 @@ static int assemble(const Gguf *g, const PreTokenizer *pre, json_t *vocab, json_
         return -1;
     }
     json_t *normalizer = spm ? spm_normalizer(prefix) : pre->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
-    json_t *model =
-        json_pack("{s:s, s:n, s:o*, s:n, s:n, s:b, s:b, s:b, s:O, s:O}", "type", "BPE", "dropout", "unk_token", unknown,
-                  "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", spm, "byte_fallback", spm,
-                  "ignore_merges", !spm && pre->ignore_merges, "vocab", vocab, "merges", merges);
-    if (unknown == NULL && model != NULL) json_object_set_new(model, "unk_token", json_null());
+    json_t *model = json_pack("{s:s, s:n, s:o, s:n, s:n, s:b, s:b, s:b, s:O, s:O}", "type", "BPE", "dropout",
+                              "unk_token", unknown != NULL ? unknown : json_null(), "continuing_subword_prefix",
+                              "end_of_word_suffix", "fuse_unk", spm, "byte_fallback", spm, "ignore_merges",
+                              !spm && pre->ignore_merges, "vocab", vocab, "merges", merges);
     *document = json_pack("{s:s, s:n, s:n, s:O, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
                           "added_tokens", added, "normalizer", normalizer, "pre_tokenizer",
                           spm ? json_null() : pre_tokenizer(pre), "post_processor", post, "decoder",
@@ -273,26 +272,30 @@ int gguf_tokenizer_config(const Gguf *gguf, json_t **document, Error *error) {
     GgufString chat = {0};
     json_t *config =
         json_pack("{s:b, s:s}", "clean_up_tokenization_spaces", 0, "tokenizer_class", "PreTrainedTokenizerFast");
-    if (config == NULL) return no_memory(gguf, error);
+    bool failed = config == NULL;
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
         json_t *text;
         int64_t id;
-        if (special_token(gguf, tokens[i].key, &text, &id, error) != 0) goto failed;
-        if (text != NULL) json_object_set_new(config, tokens[i].name, text);
+        if (special_token(gguf, tokens[i].key, &text, &id, error) != 0) goto refused;
+        if (text != NULL) failed |= json_object_set_new(config, tokens[i].name, text) != 0;
     }
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         bool on = false;
-        if (gguf_bool(gguf, flags[i].key, &on, error) != 0) goto failed;
-        if (gguf_has(gguf, flags[i].key)) json_object_set_new(config, flags[i].name, json_boolean(on));
+        if (gguf_bool(gguf, flags[i].key, &on, error) != 0) goto refused;
+        if (gguf_has(gguf, flags[i].key)) failed |= json_object_set_new(config, flags[i].name, json_boolean(on)) != 0;
     }
-    if (gguf_string(gguf, "tokenizer.chat_template", &chat, error) != 0) goto failed;
+    if (gguf_string(gguf, "tokenizer.chat_template", &chat, error) != 0) goto refused;
     if (chat.text != NULL && json_object_set_new(config, "chat_template", json_stringn(chat.text, chat.bytes)) != 0) {
         error_set(error, ERROR_INPUT, "%s: tokenizer.chat_template is not UTF-8", gguf_name(gguf));
-        goto failed;
+        goto refused;
+    }
+    if (failed) {
+        no_memory(gguf, error);
+        goto refused;
     }
     *document = config;
     return 0;
-failed:
+refused:
     json_decref(config);
     return -1;
 }

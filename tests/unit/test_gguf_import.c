@@ -1,11 +1,11 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/rng.h"
-#include "formats/gguf_dequantize.h"
+#include "formats/gguf_config.h"
 #include "formats/gguf_import.h"
-#include "formats/hf_config.h"
 #include "formats/safetensors.h"
 #include "gguf_build.h"
+#include "json_torture.h"
 
 #include <math.h>
 #include <signal.h>
@@ -215,6 +215,42 @@ static void recognises_the_scaling_of_llama_3(void **state) {
     }
 }
 
+static void says_when_memory_is_out(void **state) {
+    (void)state;
+    GgufBuild b = {0};
+    Gguf *g = NULL;
+    Error error = {0};
+    HfConfig parsed;
+    json_t *whole[2], *found[2];
+    add_model(&b, "llama", true, "");
+    gguf_build_integer(&b, "llama.attention.sliding_window", 32);
+    gguf_build_float(&b, "llama.rope.scale_linear", 4);
+    gguf_build_integer(&b, "tokenizer.ggml.eot_token_id", 3);
+    Buffer file = gguf_build_finish(&b);
+    assert_int_equal(gguf_from_memory(&g, file.data, file.size, "m.gguf", &error), 0);
+    assert_int_equal(gguf_config_json(g, DTYPE_F32, &whole[0], &whole[1], &parsed, &error), 0);
+    assert_true(parsed.rope_factor == 4);
+    size_t failures = 0;
+    for (int struck = 1; struck; failures++) {
+        error = (Error){0};
+        torture_begin(failures);
+        int result = gguf_config_json(g, DTYPE_F32, &found[0], &found[1], &parsed, &error);
+        struck = torture_end();
+        if (result != 0) {
+            assert_true(struck && error.code != ERROR_NONE);
+            continue;
+        }
+        assert_true(json_equal(found[0], whole[0]) && json_equal(found[1], whole[1]));
+        json_decref(found[0]);
+        json_decref(found[1]);
+    }
+    assert_true(failures > 20);
+    json_decref(whole[0]);
+    json_decref(whole[1]);
+    gguf_close(g);
+    buffer_free(&file);
+}
+
 /* [GI-3] Each failure names its reason and leaves neither the directory nor a partial one. */
 static void refuses_and_leaves_nothing(void **state) {
     (void)state;
@@ -331,6 +367,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(imports_each_architecture, setup, teardown),
         cmocka_unit_test_setup_teardown(keeps_windows_scalings_and_turn_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(recognises_the_scaling_of_llama_3, setup, teardown),
+        cmocka_unit_test(says_when_memory_is_out),
         cmocka_unit_test_setup_teardown(refuses_and_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(never_overwrites, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_nothing, setup, teardown),

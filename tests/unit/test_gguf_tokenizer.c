@@ -1,6 +1,7 @@
 #include "base/file.h"
 #include "formats/gguf_tokenizer.h"
 #include "gguf_build.h"
+#include "json_torture.h"
 
 static json_t *parse(const char *text) {
     Error error;
@@ -222,6 +223,43 @@ static void names_the_special_tokens(void **state) {
     buffer_free(&file);
 }
 
+typedef int Make(const Gguf *gguf, json_t **document, Error *error);
+
+static void says_when_memory_is_out(void **state) {
+    (void)state;
+    Make *const makes[] = {gguf_tokenizer_json, gguf_tokenizer_config};
+    for (int k = 0; k < 4; k++) {
+        GgufBuild b = {0};
+        Gguf *g = NULL;
+        Error error = {0};
+        json_t *whole;
+        if (k % 2 == 0)
+            byte_level(&b, "llama-bpe");
+        else
+            spm(&b);
+        Buffer file = gguf_build_finish(&b);
+        assert_int_equal(gguf_from_memory(&g, file.data, file.size, "m.gguf", &error), 0);
+        assert_int_equal(makes[k / 2](g, &whole, &error), 0);
+        size_t failures = 0;
+        for (int struck = 1; struck; failures++) {
+            json_t *document = NULL;
+            error = (Error){0};
+            torture_begin(failures);
+            int result = makes[k / 2](g, &document, &error);
+            struck = torture_end();
+            if (result != 0)
+                assert_true(struck && error.code != ERROR_NONE);
+            else if (!json_equal(document, whole))
+                fail_msg("allocation %zu failed, and nobody said so", failures);
+            if (result == 0) json_decref(document);
+        }
+        assert_true(failures > 5);
+        json_decref(whole);
+        gguf_close(g);
+        buffer_free(&file);
+    }
+}
+
 /* SmolLM2's tokenizer.json, as it was rebuilt and checked by others, is the one made here. */
 static void makes_the_document_of_smollm2(void **state) {
     (void)state;
@@ -257,6 +295,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_byte_level_documents),    cmocka_unit_test(cuts_text_as_the_name_says),
         cmocka_unit_test(writes_sentencepiece_documents), cmocka_unit_test(refuses_with_a_reason),
-        cmocka_unit_test(names_the_special_tokens),       cmocka_unit_test(makes_the_document_of_smollm2)};
+        cmocka_unit_test(names_the_special_tokens),       cmocka_unit_test(says_when_memory_is_out),
+        cmocka_unit_test(makes_the_document_of_smollm2)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 #include "base/rng.h"
 #include "formats/preference_row.h"
-#include "test.h"
+#include "json_torture.h"
 
 #include <math.h>
 #include <string.h>
@@ -185,6 +185,27 @@ static void refuses_with_a_reason(void **state) {
     }
 }
 
+static void says_when_memory_is_out(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
+        json_t *object = parse(layouts[i].row);
+        for (size_t left = 0, struck = 1; struck; left++) {
+            PreferenceRow row;
+            Error error = {0};
+            torture_begin(left);
+            int result = preference_row_parse(&row, object, "x", 3, &error);
+            struck = (size_t)torture_end();
+            if (result != 0)
+                assert_true(struck && error.code == ERROR_MEMORY);
+            else if (!same(row.prompt, layouts[i].prompt) || !same(row.chosen, layouts[i].chosen) ||
+                     !same(row.rejected, layouts[i].rejected))
+                fail_msg("case %zu: allocation %zu failed, and nobody said so", i, left);
+            if (result == 0) preference_row_free(&row);
+        }
+        json_decref(object);
+    }
+}
+
 /* [PR-1] Prompt and answers put together are the texts again, and the prompt cuts no code point; with one fault
  * planted. */
 static void splits_without_loss(void **state) {
@@ -224,6 +245,7 @@ static void splits_without_loss(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(reads_every_layout), cmocka_unit_test(reads_what_stands_beside),
-                                       cmocka_unit_test(refuses_with_a_reason), cmocka_unit_test(splits_without_loss)};
+                                       cmocka_unit_test(refuses_with_a_reason), cmocka_unit_test(splits_without_loss),
+                                       cmocka_unit_test(says_when_memory_is_out)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
