@@ -124,6 +124,8 @@ int bpe_model_encode(const BpeModel *m, BpeScratch *s, const char *piece, size_t
 
 const Vocabulary *bpe_model_vocabulary(const BpeModel *model) { return &model->spelled; }
 
+const Vocabulary *bpe_model_bytes(const BpeModel *model) { return model->byte_level ? &model->bytes : NULL; }
+
 void bpe_model_free(BpeModel *model) {
     if (model == NULL) return;
     vocabulary_free(&model->spelled);

@@ -32,6 +32,8 @@ int bpe_model_from_json(BpeModel **model, const json_t *json, bool byte_level, c
 void bpe_model_free(BpeModel *model);
 /* The strings as the file spells them. */
 const Vocabulary *bpe_model_vocabulary(const BpeModel *model);
+/* byte_level: those that are spelled in the byte alphabet, as bytes; else NULL. */
+const Vocabulary *bpe_model_bytes(const BpeModel *model);
 
 BpeScratch *bpe_scratch_create(void); // NULL when memory is exhausted
 void bpe_scratch_free(BpeScratch *scratch);

@@ -59,7 +59,7 @@ static void show_fallback(TokenDecoder *d, Buffer *out) {
     buffer_clear(&d->held);
 }
 
-/* The bytes of a token of the byte alphabet; of another token (an added one) its own. */
+/* Holds the bytes of a token of the byte alphabet; of another token (an added one) its own. */
 static void hold_bytes(TokenDecoder *d, const char *text, size_t n) {
     size_t before = d->held.size;
     for (size_t i = 0; i < n;) {
@@ -83,6 +83,22 @@ static void show_held(TokenDecoder *d, size_t keep, Buffer *out) {
     unicode_append_lossy(out, d->held.data, n);
     memmove(d->held.data, d->held.data + n, keep);
     d->held.size = keep;
+}
+
+static void push_bytes(TokenDecoder *d, int32_t id, const char *text, size_t n, Buffer *out) {
+    const Vocabulary *known = bpe_model_bytes(d->tokenizer->model); // without looking at each character
+    if (known == NULL || (size_t)id >= known->ids || known->entry[id].text == NULL ||
+        (d->tokenizer->flags[id] & TOKEN_HAS_FORM)) {
+        hold_bytes(d, text, n);
+    } else {
+        const VocabularyEntry *e = &known->entry[id];
+        if (d->held.size == 0 && unicode_valid_prefix(e->text, e->bytes) == e->bytes) {
+            buffer_append(out, e->text, e->bytes);
+            return;
+        }
+        buffer_append(&d->held, e->text, e->bytes);
+    }
+    show_held(d, unicode_incomplete_suffix(d->held.data, d->held.size), out);
 }
 
 static int hexadecimal(char c) {
@@ -133,10 +149,9 @@ int token_decoder_push(TokenDecoder *d, int32_t id, Buffer *out, Error *error) {
     const char *text = tokenizer_token(d->tokenizer, id, &n);
     if (text == NULL || (d->skip_special && tokenizer_is_special(d->tokenizer, id))) return 0;
     if (d->tokenizer->flags[id] & TOKEN_HAS_FORM) text = form_of(d->tokenizer, id, &n);
-    if (d->tokenizer->decode.byte_level) {
-        hold_bytes(d, text, n);
-        show_held(d, unicode_incomplete_suffix(d->held.data, d->held.size), out);
-    } else
+    if (d->tokenizer->decode.byte_level)
+        push_bytes(d, id, text, n, out);
+    else
         push_text(d, text, n, out);
     d->tokens++;
     return check(d, out, error);

@@ -1,5 +1,6 @@
 /* vocabulary.h - strings with ids, found by string in one hashed look and by id in none.
  *
+ * A slot holds the first 8 bytes of its string: most strings are not longer, and finding them touches one cache line.
  * Ids may have holes; an id has one string at most. Two equal strings with different ids are allowed: the first is
  * found. */
 #pragma once
@@ -16,10 +17,11 @@ typedef struct {
     VocabularyEntry *entry; // (ids)
     size_t ids, strings;
     struct VocabularySlot {
-        uint32_t tag; // upper bits of the hash
-        int32_t id;   // -1: free
+        uint64_t head;  // the first 8 bytes, zeros behind shorter strings
+        uint32_t bytes; // of the string
+        int32_t id;     // -1: free
     } * slot;
-    size_t slots; // a power of 2, more than half of them free
+    unsigned shift; // 64 - log2 of the number of slots; at least half of them are free
     char *pool, *pool_end;
     size_t longest; // bytes of the longest string
 } Vocabulary;
