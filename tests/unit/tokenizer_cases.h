@@ -5,6 +5,7 @@
 #include "text/bpe_tokenizer.h"
 
 #include <string.h>
+#include <xxhash.h>
 #include <zlib.h>
 
 /* A tokenizer of ../shared; an .xz goes through `xz`. NULL where it is not there: then skip(). */
@@ -68,4 +69,23 @@ static inline bool same_ids(const TokenList *list, size_t at, const json_t *ids)
     for (size_t i = 0; i < json_array_size(ids); i++)
         if (list->data[at + i] != json_integer_value(json_array_get(ids, i))) return false;
     return true;
+}
+
+static inline bool same_hash(const void *bytes, size_t n, const json_t *hex) {
+    char text[17];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)XXH64(bytes, n, 0));
+    return strcmp(text, json_string_value(hex)) == 0;
+}
+
+/* Long texts' goldens are count and hash. */
+static inline bool ids_match(const TokenList *list, const json_t *ids) {
+    if (json_is_array(ids)) return list->count == json_array_size(ids) && same_ids(list, 0, ids);
+    return (json_int_t)list->count == json_integer_value(json_object_get(ids, "n")) &&
+           same_hash(list->data, list->count * sizeof *list->data, json_object_get(ids, "xxh64"));
+}
+
+static inline bool text_matches(const Buffer *text, const json_t *golden) {
+    if (!json_is_string(golden)) return same_hash(text->data, text->size, json_object_get(golden, "xxh64"));
+    return text->size == json_string_length(golden) &&
+           (text->size == 0 || memcmp(text->data, json_string_value(golden), text->size) == 0);
 }
