@@ -219,14 +219,14 @@ static void a_missing_byte_vanishes(void **state) {
     json_t *line = json_pack("{s:s}", "base", "bytes"), *root = variant_json(line);
     json_object_del(json_object_get(json_object_get(root, "model"), "vocab"), "\xc4\x84"); // U+0104 spells byte 4
     Tokenizer *t = tokenizer_of(root);
-    TokenList with = {0}, without = {0};
+    TokenList list = {0};
     Error error = {0};
-    assert_int_equal(tokenizer_encode(t, "th\004e \004", 6, false, &with, &error), 0);
-    assert_int_equal(tokenizer_encode(t, "the ", 4, false, &without, &error), 0);
-    assert_true(with.count == 3 && without.count == 3); // the pattern cuts "th", "\4e", " \4"
-    assert_memory_equal(with.data, without.data, 3 * sizeof *with.data);
-    token_list_free(&with);
-    token_list_free(&without);
+    assert_int_equal(tokenizer_encode(t, "th\004e \004", 6, false, &list, &error), 0); // cut as "th", "\4e", " \4"
+    assert_int_equal(list.count, 3);
+    assert_int_equal(list.data[0], tokenizer_id(t, "th"));
+    assert_int_equal(list.data[1], tokenizer_id(t, "e"));
+    assert_int_equal(list.data[2], tokenizer_id(t, "\xc4\xa0"));
+    token_list_free(&list);
     tokenizer_free(t);
     json_decref(root);
     json_decref(line);
