@@ -19,23 +19,24 @@ typedef struct {
 } Arrays;
 
 /* Q, dO, lse and delta of a piece's rows, as rows and as columns. */
-static void load_rows(const AttentionPlan *p, AttentionWork *w, size_t rows, size_t width, const Arrays *a) {
+static void load_rows(const AttentionPlan *p, AttentionWork *w, size_t rows, size_t width, size_t kv_head,
+                      const Arrays *a) {
     const AttentionShape *shape = p->shape;
     size_t D = shape->head_dim, padding = (width - rows) * p->depth * sizeof *w->q_row;
     for (size_t r = 0; r < rows; r++) {
         float *q = w->q_row + r * p->depth, *dout = w->dout_row + r * p->depth;
-        size_t at = w->query[r] * shape->o_stride + w->head[r] * D;
+        size_t head = kv_head * p->group + w->member[r], at = w->query[r] * shape->o_stride + head * D;
         attention_plan_load(p, 1, a->o, at, 0, q); // only until delta is known
         attention_plan_load(p, 1, a->dout, at, 0, dout);
         w->delta[r] = p->kernels->dot(D, q, dout);
-        w->lse[r] = a->lse[w->query[r] * shape->heads + w->head[r]];
-        attention_plan_load(p, 1, a->q, w->query[r] * shape->q_stride + w->head[r] * D, 0, q);
+        w->lse[r] = a->lse[w->query[r] * shape->heads + head];
+        attention_plan_load(p, 1, a->q, w->query[r] * shape->q_stride + head * D, 0, q);
         p->kernels->scale(D, shape->scale, q);
     }
     for (size_t r = rows; r < width; r++) w->delta[r] = w->lse[r] = 0;
     memset(w->q_row + rows * p->depth, 0, padding), memset(w->dout_row + rows * p->depth, 0, padding);
-    p->kernels->tile_transpose(width, p->depth, w->q_row, p->depth, w->q_column, p->columns);
-    p->kernels->tile_transpose(width, p->depth, w->dout_row, p->depth, w->dout_column, p->columns);
+    p->kernels->tile_transpose(width, p->depth, DTYPE_F32, w->q_row, p->depth, w->q_column, p->columns);
+    p->kernels->tile_transpose(width, p->depth, DTYPE_F32, w->dout_row, p->depth, w->dout_column, p->columns);
 }
 
 /* P and dS of one block of `keys` keys for all columns, and dQ += K^T dS. */
@@ -64,12 +65,12 @@ static void block_slopes(const AttentionPlan *p, AttentionWork *w, size_t segmen
 }
 
 /* One piece of queries against its whole chain; dk and dv: (chain's keys, depth), added to. */
-static void piece_backward(const AttentionPlan *p, const AttentionPiece *piece, size_t kv_head, AttentionWork *w,
-                           const Arrays *a, float *dk, float *dv) {
+static void piece_backward(const AttentionPlan *p, const AttentionPiece *piece, AttentionWork *w, const Arrays *a,
+                           float *dk, float *dv) {
     const AttentionShape *shape = p->shape;
-    size_t d = p->depth, width = attention_plan_rows(p, piece, kv_head, w), at = kv_head * shape->head_dim;
+    size_t d = p->depth, width = attention_plan_rows(p, piece, w), at = piece->kv_head * shape->head_dim;
     size_t depth = attention_plan_chain(p, (int32_t)*piece->segment, w->chain);
-    load_rows(p, w, piece->rows, width, a);
+    load_rows(p, w, piece->rows, width, piece->kv_head, a);
     memset(w->sum_column, 0, d * p->columns * sizeof *w->sum_column);
     for (size_t c = 0; c < depth; c++) {
         const AttentionSegment *s = &p->segment[w->chain[c]];
@@ -86,11 +87,12 @@ static void piece_backward(const AttentionPlan *p, const AttentionPiece *piece, 
             p->kernels->tile_product(count, d, piece->rows, w->dscore, p->columns, 1, w->q_row, d, p->ones, dk + to, d);
         }
     }
-    p->kernels->tile_transpose(d, piece->rows, w->sum_column, p->columns, w->q_row, d);
+    p->kernels->tile_transpose(d, piece->rows, DTYPE_F32, w->sum_column, p->columns, w->q_row, d);
     for (size_t r = 0; r < piece->rows; r++) {
         float *row = w->q_row + r * d;
+        size_t head = piece->kv_head * p->group + w->member[r];
         p->kernels->scale(shape->head_dim, shape->scale, row);
-        attention_plan_store(p, row, a->dq, w->query[r] * shape->q_stride + w->head[r] * shape->head_dim);
+        attention_plan_store(p, row, a->dq, w->query[r] * shape->q_stride + head * shape->head_dim);
     }
 }
 
@@ -106,8 +108,9 @@ static void segment_backward(const AttentionPlan *p, size_t segment, size_t kv_h
     memset(dk, 0, bytes), memset(dv, 0, bytes);
     size_t rows = p->segment[segment].query_length * p->group;
     for (size_t first = 0; first < rows; first += p->columns) {
-        const AttentionPiece piece = {&segment, 1, first, rows - first < p->columns ? rows - first : p->columns};
-        piece_backward(p, &piece, kv_head, w, a, dk, dv);
+        const AttentionPiece piece = {&segment, 1, first, rows - first < p->columns ? rows - first : p->columns,
+                                      kv_head,  1};
+        piece_backward(p, &piece, w, a, dk, dv);
     }
 }
 

@@ -7,10 +7,13 @@
 
 static size_t rows_of(const AttentionPlan *p, size_t s) { return p->segment[s].query_length * p->group; }
 
-int attention_plan_short(const AttentionPlan *p, size_t segment) { return rows_of(p, segment) <= SHORT_ROWS; }
+int attention_plan_short(const AttentionPlan *p, size_t segment) {
+    return rows_of(p, segment) <= SHORT_ROWS && 16 * p->shape->kv_heads <= PIECE_ROWS;
+}
 
 static void take_work(const AttentionPlan *p, Arena *arena, int backward, AttentionWork *w) {
-    const size_t rows = p->columns * p->depth, keys = KEY_BLOCK * p->depth, scores = KEY_BLOCK * p->columns;
+    const size_t rows = p->columns * p->depth, keys = KEY_BLOCK * p->depth,
+                 scores = KEY_BLOCK * (p->columns > STRIP ? p->columns : STRIP);
     w->chain = arena_take(arena, p->n, sizeof *w->chain);
     w->q_row = arena_take(arena, rows, sizeof *w->q_row);
     w->q_column = arena_take(arena, rows, sizeof *w->q_column);
@@ -26,13 +29,13 @@ static void take_work(const AttentionPlan *p, Arena *arena, int backward, Attent
     w->dout_column = arena_take(arena, rows, sizeof *w->dout_column);
 }
 
-/* Enough pieces for every thread to find four, in bounds. Bits do not depend on the cut. */
+/* Few enough columns for every thread to find two pieces or more, in bounds. Bits do not depend on the cut. */
 static size_t columns_of(const AttentionPlan *p, int backward) {
     if (backward) return BACKWARD_ROWS;
-    size_t rows = 0;
+    size_t rows = 0, least = 16 * p->shape->kv_heads < PIECE_ROWS ? 16 * p->shape->kv_heads : 16;
     for (size_t s = 0; s < p->n; s++) rows += rows_of(p, s);
-    size_t share = size_round_up(rows * p->shape->kv_heads / (4 * (size_t)p->kernels->threads) + 1, STRIP);
-    return share < PIECE_ROWS ? share : PIECE_ROWS;
+    size_t share = size_round_up(rows * p->shape->kv_heads / (2 * (size_t)p->kernels->threads) + 1, least);
+    return share < PIECE_ROWS ? share : PIECE_ROWS / least * least;
 }
 
 /* Segments by parent; `last` (n + 1) and `next` (n) are lists of siblings, for the time of this call. */
@@ -48,21 +51,26 @@ static void sort_by_parent(AttentionPlan *p, size_t *last, size_t *next) {
 }
 
 static void cut(AttentionPlan *p) {
-    size_t at = 0;
+    size_t at = 0, heads = p->shape->kv_heads;
     AttentionPiece *open = NULL; // a bundle that takes further short segments
     for (size_t i = 0; i < p->n; i++) {
         const size_t *s = &p->order[i];
         size_t rows = rows_of(p, *s);
         if (rows == 0) continue;
-        int fits = open != NULL && attention_plan_short(p, *s) && open->rows + rows <= p->columns &&
-                   p->segment[*s].parent == p->segment[*open->segment].parent && open->segment + open->segments == s;
-        if (fits) {
+        if (!attention_plan_short(p, *s)) {
+            for (size_t head = 0; head < heads; head++)
+                for (size_t first = 0; first < rows; first += p->columns)
+                    p->piece[at++] =
+                        (AttentionPiece){s, 1, first, rows - first < p->columns ? rows - first : p->columns, head, 1};
+            continue;
+        }
+        if (open != NULL && heads * size_round_up(open->rows + rows, 16) <= p->columns &&
+            p->segment[*s].parent == p->segment[*open->segment].parent && open->segment + open->segments == s) {
             open->segments++, open->rows += rows;
             continue;
         }
-        for (size_t first = 0; first < rows; first += p->columns)
-            p->piece[at++] = (AttentionPiece){s, 1, first, rows - first < p->columns ? rows - first : p->columns};
-        open = attention_plan_short(p, *s) ? &p->piece[at - 1] : NULL;
+        open = &p->piece[at++];
+        *open = (AttentionPiece){s, 1, 0, rows, 0, heads};
     }
     p->pieces = at;
 }
@@ -97,7 +105,7 @@ size_t attention_plan_create(AttentionPlan *p, const KernelTable *kernels, const
         p->dk = arena_take(&arena, shape->kv_heads * rows * p->depth, sizeof *p->dk);
         p->dv = arena_take(&arena, shape->kv_heads * rows * p->depth, sizeof *p->dv);
     } else {
-        for (size_t s = 0; s < n; s++) p->pieces += (rows_of(p, s) + p->columns - 1) / p->columns;
+        for (size_t s = 0; s < n; s++) p->pieces += (rows_of(p, s) + p->columns - 1) / p->columns * shape->kv_heads;
         p->piece = arena_take(&arena, p->pieces, sizeof *p->piece);
         p->order = arena_take(&arena, n, sizeof *p->order);
         last = arena_take(&arena, n + 1, sizeof *last), next = arena_take(&arena, n, sizeof *next);
@@ -118,7 +126,7 @@ size_t attention_plan_chain(const AttentionPlan *p, int32_t segment, size_t *cha
     return length;
 }
 
-size_t attention_plan_rows(const AttentionPlan *p, const AttentionPiece *piece, size_t kv_head, AttentionWork *w) {
+size_t attention_plan_rows(const AttentionPlan *p, const AttentionPiece *piece, AttentionWork *w) {
     size_t width = size_round_up(piece->rows, 16), r = 0;
     for (size_t i = 0; i < piece->segments; i++) {
         const AttentionSegment *s = &p->segment[piece->segment[i]];
@@ -126,12 +134,12 @@ size_t attention_plan_rows(const AttentionPlan *p, const AttentionPiece *piece, 
         for (size_t row = piece->first; row < end; row++, r++) {
             size_t query = row / p->group;
             w->query[r] = s->query_row + query;
-            w->head[r] = kv_head * p->group + row % p->group;
+            w->member[r] = row % p->group;
             w->position[r] = p->position[piece->segment[i]] + s->key_length - s->query_length + query;
         }
     }
     for (; r < width; r++)
-        w->query[r] = w->query[r - 1], w->head[r] = w->head[r - 1], w->position[r] = w->position[r - 1];
+        w->query[r] = w->query[r - 1], w->member[r] = w->member[r - 1], w->position[r] = w->position[r - 1];
     for (r = 0; r < width; r++) {
         size_t *earliest = &w->earliest[r / STRIP], *latest = &w->latest[r / STRIP], position = w->position[r];
         if (r % STRIP == 0) *earliest = *latest = position;
@@ -172,8 +180,7 @@ size_t attention_plan_sees(const AttentionPlan *p, AttentionWork *w, size_t segm
 }
 
 void attention_plan_load(const AttentionPlan *p, size_t rows, const void *x, size_t at, size_t stride, float *dst) {
-    const void *src = p->shape->type == DTYPE_F32 ? (const void *)((const float *)x + at) : (const bf16 *)x + at;
-    p->kernels->tile_load(rows, p->shape->head_dim, p->shape->type, src, stride, dst, p->depth);
+    p->kernels->tile_load(rows, p->shape->head_dim, p->shape->type, attention_plan_at(p, x, at), stride, dst, p->depth);
 }
 
 void attention_plan_store(const AttentionPlan *p, const float *row, void *x, size_t at) {

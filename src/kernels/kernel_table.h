@@ -47,8 +47,8 @@ typedef struct {
     // Tiles of attention, see kernels/attention_plan.h; x_row is the row length of x, columns a multiple of 16.
     // dst (rows, columns) float32 = src of `type`; the rest of a row of dst becomes 0
     void (*tile_load)(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst, size_t dst_row);
-    // dst (columns, rows) = src (rows, columns) transposed; any columns
-    void (*tile_transpose)(size_t rows, size_t columns, const float *src, size_t src_row, float *dst, size_t dst_row);
+    // dst (columns, rows) float32 = src (rows, columns) of `type` transposed; any columns
+    void (*tile_transpose)(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst, size_t dst_row);
     // c (M, N) = c * keep[n] + a b, or a b where keep is NULL; a(m, k) = a[m a_row + k a_column], b (K, N), N a multiple
     // of 16. An element is one sum over k, front to back, whatever M and N are
     void (*tile_product)(size_t M, size_t N, size_t K, const float *a, size_t a_row, size_t a_column, const float *b,

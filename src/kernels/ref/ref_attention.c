@@ -2,18 +2,20 @@
 
 #include <math.h>
 
+static float load(const void *src, DType type, size_t i) {
+    return type == DTYPE_F32 ? ((const float *)src)[i] : dtype_bf16_to_float(((const bf16 *)src)[i]);
+}
+
 static void tile_load(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst,
                       size_t dst_row) {
     for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < dst_row; j++) {
-            size_t at = i * src_row + j;
-            if (j >= columns)
-                dst[i * dst_row + j] = 0;
-            else if (type == DTYPE_F32)
-                dst[i * dst_row + j] = ((const float *)src)[at];
-            else
-                dst[i * dst_row + j] = dtype_bf16_to_float(((const bf16 *)src)[at]);
-        }
+        for (size_t j = 0; j < dst_row; j++) dst[i * dst_row + j] = j < columns ? load(src, type, i * src_row + j) : 0;
+}
+
+static void tile_transpose(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst,
+                           size_t dst_row) {
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++) dst[j * dst_row + i] = load(src, type, i * src_row + j);
 }
 
 static void tile_product(size_t M, size_t N, size_t K, const float *a, size_t a_row, size_t a_column, const float *b,
@@ -24,11 +26,6 @@ static void tile_product(size_t M, size_t N, size_t K, const float *a, size_t a_
             for (size_t k = 0; k < K; k++) sum += (double)a[m * a_row + k * a_column] * b[k * b_row + n];
             c[m * c_row + n] = (float)sum;
         }
-}
-
-static void tile_transpose(size_t rows, size_t columns, const float *src, size_t src_row, float *dst, size_t dst_row) {
-    for (size_t i = 0; i < rows; i++)
-        for (size_t j = 0; j < columns; j++) dst[j * dst_row + i] = src[i * src_row + j];
 }
 
 static int sees(size_t key, size_t query, const int32_t *first, const int32_t *end) {

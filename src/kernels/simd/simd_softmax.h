@@ -45,14 +45,35 @@ static void simd_softmax_columns(size_t keys, size_t columns, float *s, size_t s
             softmax_lanes(keys, s + q, s_row, first + q, end + q, maximum + q, sum + q, keep + q, 1);
 }
 
+/* The largest of s[0..keys); no result depends on the order. */
+SIMD_INLINE float softmax_maximum(size_t keys, const float *s) {
+    const float lowest = -__builtin_inff();
+    Floats best = simd_all(lowest);
+    size_t k = 0;
+    for (; k + SIMD_LANES <= keys; k += SIMD_LANES) best = simd_max(simd_load(s + k), best);
+    float largest = lowest;
+    for (; k < keys; k++) largest = s[k] > largest ? s[k] : largest;
+#pragma GCC unroll 16
+    for (size_t i = 0; i < SIMD_LANES; i++) largest = best[i] > largest ? best[i] : largest;
+    return largest;
+}
+
+SIMD_INLINE float softmax_total(size_t keys, const float *s) {
+    Eight partial = {0}, rest = {0};
+    size_t k = 0;
+    for (; k + SUMS <= keys; k += SUMS) partial += *(const EightAnywhere *)(s + k);
+    memcpy(&rest, s + k, (keys - k) * sizeof *s);
+    partial += rest;
+    return ((partial[0] + partial[4]) + (partial[2] + partial[6])) +
+           ((partial[1] + partial[5]) + (partial[3] + partial[7]));
+}
+
 static void simd_softmax_rows(size_t rows, size_t keys, float *s, size_t s_row, const int32_t *first,
                               const int32_t *end, float *maximum, float *sum, float *keep) {
-    const float lowest = -__builtin_inff();
     for (size_t q = 0; q < rows; q++, s += s_row) {
         size_t from = first == NULL ? 0 : (size_t)first[q], to = first == NULL ? keys : (size_t)end[q];
-        float old = maximum[q], best = old;
-        for (size_t k = from; k < to; k++) best = s[k] > best ? s[k] : best;
-        float shift = best != lowest ? best : 0;
+        float old = maximum[q], seen = softmax_maximum(to - from, s + from), best = seen > old ? seen : old;
+        float shift = best != -__builtin_inff() ? best : 0;
         for (size_t k = 0; k < keys; k += SIMD_LANES) {
             size_t left = keys - k;
             if (left >= SIMD_LANES)
@@ -60,14 +81,9 @@ static void simd_softmax_rows(size_t rows, size_t keys, float *s, size_t s_row, 
             else
                 simd_store_some(s + k, left, simd_exp_weight(simd_load_some(s + k, left) - shift));
         }
-        for (size_t k = 0; k < from && k < keys; k++) s[k] = 0;
-        for (size_t k = to; k < keys; k++) s[k] = 0;
-        float partial[SUMS] = {0};
-        for (size_t k = 0; k < keys; k++) partial[k % SUMS] += s[k];
-        float total = ((partial[0] + partial[4]) + (partial[2] + partial[6])) +
-                      ((partial[1] + partial[5]) + (partial[3] + partial[7]));
+        memset(s, 0, from * sizeof *s), memset(s + to, 0, (keys - to) * sizeof *s);
         keep[q] = simd_exp(simd_all(old - shift))[0];
-        sum[q] = sum[q] * keep[q] + total;
+        sum[q] = sum[q] * keep[q] + softmax_total(keys, s);
         maximum[q] = best;
     }
 }

@@ -21,6 +21,8 @@ typedef int32_t IntsAnywhere __attribute__((vector_size(4 * SIMD_LANES), aligned
 // Half of a cache line; the width of what must not depend on SIMD_LANES.
 typedef float Eight __attribute__((vector_size(32)));
 typedef float EightAnywhere __attribute__((vector_size(32), aligned(4), may_alias));
+typedef uint32_t EightWords __attribute__((vector_size(32)));
+typedef uint16_t EightHalves __attribute__((vector_size(16), aligned(2), may_alias));
 typedef uint16_t Halves __attribute__((vector_size(2 * SIMD_LANES)));
 typedef uint16_t HalvesAnywhere __attribute__((vector_size(2 * SIMD_LANES), aligned(2), may_alias));
 typedef uint32_t Words __attribute__((vector_size(4 * SIMD_LANES)));
