@@ -3,7 +3,8 @@
  * Continuous batching: each step is one call of the model on the newest token of every response in flight and on what
  * is left of the next prompts. When a response ends, the next one takes its place in the following step: the first
  * tokens of all K responses are drawn from the one row of logits at the prompt's end, and the responses then start as
- * places come free, so that about max_branches rows are computed each step until the work runs out.
+ * places come free. So every token goes through the model once [GE-3], and every step computes max_branches rows until
+ * the work runs out [GE-4].
  *
  * Token and log-prob of (prompt, k, position) depend on the prompt, the settings and (seed, round, item, k, position)
  * only: not on batching, order, thread count or what was done before a restart [GE-1]. A response holds the tokens as

