@@ -169,10 +169,7 @@ int pretokenize(const Pretokenizer *p, PretokenizeScratch *scratch, const char *
     return bytes == 0 ? 0 : walk(&w, 0, text, bytes, first);
 }
 
-PretokenizeScratch *pretokenize_scratch_create(const Pretokenizer *p) {
-    (void)p;
-    return calloc(1, sizeof(PretokenizeScratch));
-}
+PretokenizeScratch *pretokenize_scratch_create(void) { return calloc(1, sizeof(PretokenizeScratch)); }
 
 void pretokenize_scratch_free(PretokenizeScratch *scratch) {
     if (scratch == NULL) return;

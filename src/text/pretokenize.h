@@ -22,7 +22,7 @@ void pretokenizer_free(Pretokenizer *p);
 /* True where pieces are to be spelled byte by byte. */
 bool pretokenizer_byte_level(const Pretokenizer *p);
 
-PretokenizeScratch *pretokenize_scratch_create(const Pretokenizer *p); // NULL when memory is exhausted
+PretokenizeScratch *pretokenize_scratch_create(void); // NULL when memory is exhausted
 void pretokenize_scratch_free(PretokenizeScratch *scratch);
 
 /* Takes one piece (never empty; valid only during the call); other than 0 ends the cutting. */
