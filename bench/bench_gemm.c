@@ -45,8 +45,8 @@ typedef struct {
     Pass pass;
     size_t T, out, in;
     GemmWeight *weight;
-    GemmProduct *product;
-    GemmPacked *packed;
+    GemmPrimitive *product, *packer;
+    void *packed;
 } Case;
 
 static void run_ours(const Bench *b, const Case *c) {
@@ -69,23 +69,25 @@ static void create_alone(const Bench *b, Case *c) {
     const GemmShape shape = {.rows = weights ? c->out : c->T,
                              .columns = columns,
                              .depth = depth,
-                             .a_row = weights ? 1 : depth,
-                             .a_depth = weights ? c->out : 1,
-                             .b_depth = weights ? columns : 0,
-                             .b_column = weights ? 1 : 0,
                              .c_row = columns,
                              .input = b->type,
                              .output = weights ? DTYPE_F32 : b->type,
                              .accumulate = weights};
-    if (gemm_onednn_product_create(b->alone, &shape, &c->product, &error) != 0) stop(&error);
-    if (weights) return;
-    if (gemm_onednn_packed_create(b->alone, depth, columns, b->type, columns, 1, &c->packed, &error) != 0) stop(&error);
-    gemm_onednn_packed_fill(c->packed, 0, b->b);
+    const GemmPacking packing = {
+        .depth = depth, .columns = columns, .type = b->type, .depth_stride = columns, .column_stride = 1};
+    if (gemm_onednn_product(b->alone, &shape, &c->product, &error) != 0 ||
+        gemm_onednn_packing(b->alone, &packing, &c->packer, &error) != 0)
+        stop(&error);
+    c->packed = aligned_alloc(64, gemm_onednn_packed_bytes(c->packer));
+    gemm_onednn_pack(c->packer, 0, b->b, c->packed);
 }
 
-static void run_alone(const Bench *b, const Case *c) {
-    gemm_onednn_product_run(c->product, 0, b->a, c->pass == WEIGHT_GRADIENT ? b->b : NULL, c->packed, b->c);
+static void destroy_alone(Case *c) {
+    gemm_onednn_destroy(c->product), gemm_onednn_destroy(c->packer);
+    free(c->packed);
 }
+
+static void run_alone(const Bench *b, const Case *c) { gemm_onednn_multiply(c->product, 0, b->a, c->packed, b->c); }
 
 static double seconds(const Bench *b, const Case *c, void (*run)(const Bench *, const Case *), double best) {
     double start = clock_seconds();
@@ -106,8 +108,7 @@ static void measure(const Bench *b, Case *c) {
     double flops = 2e-9 * (double)c->T * (double)c->out * (double)c->in;
     printf("%-9s %-15s %4zu x %4zu -> %5zu  %8.1f of %8.1f GFLOP/s  %4.0f %%\n", dtype_name(b->type),
            pass_names[c->pass], c->T, c->in, c->out, flops / ours, flops / alone, 100 * alone / ours);
-    gemm_onednn_product_destroy(c->product), gemm_onednn_packed_destroy(c->packed);
-    c->product = NULL, c->packed = NULL;
+    destroy_alone(c);
 }
 
 static void measure_shape(const Bench *b, size_t out, size_t in) {
@@ -140,7 +141,7 @@ static void measure_square(const Bench *b) {
     double best = 1e9;
     for (int i = 0; i < 6; i++) best = seconds(b, &c, run_alone, best);
     printf("%-9s square of %d: %.1f GFLOP/s\n", dtype_name(b->type), SQUARE, 2e-9 * SQUARE * SQUARE * SQUARE / best);
-    gemm_onednn_product_destroy(c.product), gemm_onednn_packed_destroy(c.packed);
+    destroy_alone(&c);
 }
 
 static void measure_type(Bench *b, DType type) {

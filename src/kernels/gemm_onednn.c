@@ -19,20 +19,15 @@ struct GemmOnednn {
 
 /* Memory objects only carry a pointer here, so each thread has its own. */
 typedef struct {
-    dnnl_memory_t a, b, c, scratch;
+    dnnl_memory_t source, b, result, scratch; // a packing has no result: it writes b
 } Operands;
 
-struct GemmProduct {
+struct GemmPrimitive {
     GemmOnednn *library;
     dnnl_primitive_t primitive;
     Operands *operands; // (threads)
-};
-
-struct GemmPacked {
-    GemmOnednn *library;
-    void *bytes;
-    dnnl_memory_t source, matrix, scratch;
-    dnnl_primitive_t reorder;
+    size_t packed_bytes;
+    bool slow;
 };
 
 typedef struct {
@@ -234,161 +229,146 @@ static Layout best_layout(GemmOnednn *library, size_t depth, size_t columns, DTy
     return best;
 }
 
-static dnnl_status_t create_operands(GemmProduct *product, Layout a, Layout b, Layout c, Layout scratch) {
-    dnnl_engine_t engine = product->library->engine;
-    dnnl_status_t status = dnnl_success;
-    for (int i = 0; i < product->library->threads && status == dnnl_success; i++) {
-        Operands *o = &product->operands[i];
-        status = dnnl_memory_create(&o->a, a, engine, DNNL_MEMORY_NONE);
-        if (status == dnnl_success && b != NULL) status = dnnl_memory_create(&o->b, b, engine, DNNL_MEMORY_NONE);
-        if (status == dnnl_success) status = dnnl_memory_create(&o->c, c, engine, DNNL_MEMORY_NONE);
-        if (status == dnnl_success) status = dnnl_memory_create(&o->scratch, scratch, engine, DNNL_MEMORY_NONE);
+/* The primitive itself, its scratch and its operands, from a description. `result` may be NULL. */
+static dnnl_status_t complete(GemmPrimitive *p, const_dnnl_primitive_desc_t description, Layout source, Layout b,
+                              Layout result) {
+    GemmOnednn *library = p->library;
+    const char *implementation = "";
+    dnnl_status_t status = dnnl_primitive_create(&p->primitive, description);
+    if (status != dnnl_success) return status;
+    dnnl_primitive_desc_query(description, dnnl_query_impl_info_str, 0, &implementation);
+    p->slow = strncmp(implementation, "ref", 3) == 0;
+    Layout scratch = layout_of(description, dnnl_query_scratchpad_md);
+    p->operands = calloc((size_t)library->threads, sizeof *p->operands);
+    p->packed_bytes = size_round_up(dnnl_memory_desc_get_size(b), 64);
+    if (scratch == NULL || p->operands == NULL || !grow_scratch(library, dnnl_memory_desc_get_size(scratch)))
+        status = dnnl_out_of_memory;
+    for (int i = 0; i < library->threads && status == dnnl_success; i++) {
+        Operands *o = &p->operands[i];
+        status = dnnl_memory_create(&o->source, source, library->engine, DNNL_MEMORY_NONE);
+        if (status == dnnl_success) status = dnnl_memory_create(&o->b, b, library->engine, DNNL_MEMORY_NONE);
+        if (status == dnnl_success)
+            status = dnnl_memory_create(&o->scratch, scratch, library->engine, DNNL_MEMORY_NONE);
+        if (status == dnnl_success && result != NULL)
+            status = dnnl_memory_create(&o->result, result, library->engine, DNNL_MEMORY_NONE);
     }
+    layout_destroy(scratch);
     return status;
 }
 
-static dnnl_status_t create_product(GemmProduct *product, const GemmShape *s) {
-    GemmOnednn *library = product->library;
-    bool packed = s->b_depth == 0;
-    dnnl_status_t status = dnnl_success;
+static dnnl_status_t create_product(GemmPrimitive *p, const GemmShape *s) {
+    GemmOnednn *library = p->library;
+    dnnl_status_t status;
     dnnl_primitive_attr_t attributes = attributes_create(s->accumulate);
-    Layout a = layout_plain(s->rows, s->depth, s->input, s->a_row, s->a_depth), scratch = NULL;
-    Layout b = packed ? best_layout(library, s->depth, s->columns, s->input, &status)
-                      : layout_plain(s->depth, s->columns, s->input, s->b_depth, s->b_column);
-    Layout c = layout_plain(s->rows, s->columns, s->output, s->c_row, 1);
+    Layout a = layout_plain(s->rows, s->depth, s->input, s->depth, 1),
+           c = layout_plain(s->rows, s->columns, s->output, s->c_row, 1);
+    Layout b = best_layout(library, s->depth, s->columns, s->input, &status);
     Described d = {0};
     if (status == dnnl_success && (attributes == NULL || a == NULL || b == NULL || c == NULL))
         status = dnnl_out_of_memory;
-    if (status != dnnl_success) goto done;
-    d = describe_product(library->engine, a, b, c, attributes);
-    if ((status = d.status) != dnnl_success) goto done;
-    if ((status = dnnl_primitive_create(&product->primitive, d.description)) != dnnl_success) goto done;
-    scratch = layout_of(d.description, dnnl_query_scratchpad_md);
-    if (scratch == NULL || !grow_scratch(library, dnnl_memory_desc_get_size(scratch)))
-        status = dnnl_out_of_memory;
-    else
-        status = create_operands(product, a, packed ? NULL : b, c, scratch);
-done:
+    if (status == dnnl_success) {
+        d = describe_product(library->engine, a, b, c, attributes);
+        status = d.status == dnnl_success ? complete(p, d.description, a, b, c) : d.status;
+    }
     if (d.description != NULL) dnnl_primitive_desc_destroy(d.description);
     if (attributes != NULL) dnnl_primitive_attr_destroy(attributes);
-    layout_destroy(a), layout_destroy(b), layout_destroy(c), layout_destroy(scratch);
+    layout_destroy(a), layout_destroy(b), layout_destroy(c);
     return status;
 }
 
-int gemm_onednn_product_create(GemmOnednn *library, const GemmShape *shape, GemmProduct **out, Error *error) {
-    GemmProduct *product = *out = calloc(1, sizeof *product);
-    if (product == NULL) return gemm_onednn_failed(shape, dnnl_out_of_memory, error);
-    product->library = library;
-    product->operands = calloc((size_t)library->threads, sizeof *product->operands);
+static dnnl_status_t create_packing(GemmPrimitive *p, const GemmPacking *k) {
+    dnnl_engine_t engine = p->library->engine;
+    dnnl_status_t status;
+    dnnl_primitive_desc_t description = NULL;
+    dnnl_primitive_attr_t attributes = attributes_create(false);
+    Layout source = layout_plain(k->depth, k->columns, k->type, k->depth_stride, k->column_stride);
+    Layout b = best_layout(p->library, k->depth, k->columns, k->type, &status);
+    if (status == dnnl_success && (attributes == NULL || source == NULL || b == NULL)) status = dnnl_out_of_memory;
+    if (status == dnnl_success)
+        status = dnnl_reorder_primitive_desc_create(&description, source, engine, b, engine, attributes);
+    if (status == dnnl_success) status = complete(p, description, source, b, NULL);
+    if (description != NULL) dnnl_primitive_desc_destroy(description);
+    if (attributes != NULL) dnnl_primitive_attr_destroy(attributes);
+    layout_destroy(source), layout_destroy(b);
+    return status;
+}
+
+int gemm_onednn_product(GemmOnednn *library, const GemmShape *shape, GemmPrimitive **out, Error *error) {
+    GemmPrimitive *p = *out = calloc(1, sizeof *p);
+    if (p == NULL) return gemm_onednn_failed(shape, dnnl_out_of_memory, error);
+    p->library = library;
     int before = inner_begin(library);
-    dnnl_status_t status = product->operands == NULL ? dnnl_out_of_memory : create_product(product, shape);
+    dnnl_status_t status = create_product(p, shape);
     inner_end(before);
-    return status == dnnl_success ? 0 : gemm_onednn_failed(shape, status, error);
+    if (status == dnnl_success) return 0;
+    gemm_onednn_destroy(p);
+    *out = NULL;
+    return gemm_onednn_failed(shape, status, error);
+}
+
+int gemm_onednn_packing(GemmOnednn *library, const GemmPacking *packing, GemmPrimitive **out, Error *error) {
+    GemmPrimitive *p = *out = calloc(1, sizeof *p);
+    dnnl_status_t status = dnnl_out_of_memory;
+    if (p != NULL) {
+        p->library = library;
+        int before = inner_begin(library);
+        status = create_packing(p, packing);
+        inner_end(before);
+    }
+    if (status == dnnl_success) return 0;
+    gemm_onednn_destroy(p);
+    *out = NULL;
+    return error_set(error, status == dnnl_out_of_memory ? ERROR_MEMORY : ERROR_INTERNAL,
+                     "oneDNN gave status %d for packing a %s matrix of %zu x %zu", (int)status,
+                     dtype_name(packing->type), packing->depth, packing->columns);
 }
 
 static void memory_destroy(dnnl_memory_t memory) {
     if (memory != NULL) dnnl_memory_destroy(memory);
 }
 
-void gemm_onednn_product_destroy(GemmProduct *product) {
-    if (product == NULL) return;
-    for (int i = 0; product->operands != NULL && i < product->library->threads; i++) {
-        const Operands *o = &product->operands[i];
-        memory_destroy(o->a), memory_destroy(o->b), memory_destroy(o->c), memory_destroy(o->scratch);
+void gemm_onednn_destroy(GemmPrimitive *p) {
+    if (p == NULL) return;
+    for (int i = 0; p->operands != NULL && i < p->library->threads; i++) {
+        const Operands *o = &p->operands[i];
+        memory_destroy(o->source), memory_destroy(o->b), memory_destroy(o->result), memory_destroy(o->scratch);
     }
-    if (product->primitive != NULL) dnnl_primitive_destroy(product->primitive);
-    free(product->operands);
-    free(product);
+    if (p->primitive != NULL) dnnl_primitive_destroy(p->primitive);
+    free(p->operands);
+    free(p);
 }
 
-static void *unconst(const void *p) { return (void *)(uintptr_t)p; }
+bool gemm_onednn_is_slow(const GemmPrimitive *product) { return product->slow; }
 
-int gemm_onednn_product_run(const GemmProduct *product, int thread, const void *a, const void *b,
-                            const GemmPacked *packed, void *c) {
-    const Operands *o = &product->operands[thread];
-    dnnl_stream_t stream = product->library->stream[thread];
-    dnnl_memory_set_data_handle(o->a, unconst(a));
-    dnnl_memory_set_data_handle(o->c, c);
-    dnnl_memory_set_data_handle(o->scratch, product->library->scratch[thread]);
-    if (b != NULL) dnnl_memory_set_data_handle(o->b, unconst(b));
-    const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, o->a},
-                                         {DNNL_ARG_WEIGHTS, b != NULL ? o->b : packed->matrix},
-                                         {DNNL_ARG_DST, o->c},
+size_t gemm_onednn_packed_bytes(const GemmPrimitive *primitive) { return primitive->packed_bytes; }
+
+static void point(dnnl_memory_t memory, const void *bytes) {
+    dnnl_memory_set_data_handle(memory, (void *)(uintptr_t)bytes);
+}
+
+static int execute(const GemmPrimitive *p, int thread, int count, const dnnl_exec_arg_t *arguments) {
+    int before = inner_begin(p->library);
+    dnnl_status_t status = dnnl_primitive_execute(p->primitive, p->library->stream[thread], count, arguments);
+    inner_end(before);
+    return (int)status;
+}
+
+int gemm_onednn_multiply(const GemmPrimitive *p, int thread, const void *a, const void *b, void *c) {
+    const Operands *o = &p->operands[thread];
+    point(o->source, a), point(o->b, b), point(o->result, c), point(o->scratch, p->library->scratch[thread]);
+    const dnnl_exec_arg_t arguments[] = {{DNNL_ARG_SRC, o->source},
+                                         {DNNL_ARG_WEIGHTS, o->b},
+                                         {DNNL_ARG_DST, o->result},
                                          {DNNL_ARG_SCRATCHPAD, o->scratch}};
-    int before = inner_begin(product->library);
-    dnnl_status_t status = dnnl_primitive_execute(product->primitive, stream, 4, arguments);
-    inner_end(before);
-    return (int)status;
+    return execute(p, thread, 4, arguments);
 }
 
-static dnnl_status_t create_packed(GemmPacked *packed, size_t depth, size_t columns, DType type, size_t b_depth,
-                                   size_t b_column) {
-    GemmOnednn *library = packed->library;
-    dnnl_status_t status;
-    dnnl_primitive_desc_t description = NULL;
-    dnnl_primitive_attr_t attributes = attributes_create(false);
-    Layout source = layout_plain(depth, columns, type, b_depth, b_column), matrix = NULL, scratch = NULL;
-    size_t bytes;
-    if ((matrix = best_layout(library, depth, columns, type, &status)) == NULL) goto done;
-    status = dnnl_out_of_memory;
-    if (source == NULL || attributes == NULL) goto done;
-    bytes = size_round_up(dnnl_memory_desc_get_size(matrix), 64);
-    if ((packed->bytes = aligned_alloc(64, bytes)) == NULL) goto done;
-    memset(packed->bytes, 0, bytes); // the padding of blocked layouts must be zero
-    status =
-        dnnl_reorder_primitive_desc_create(&description, source, library->engine, matrix, library->engine, attributes);
-    if (status != dnnl_success) goto done;
-    if ((status = dnnl_primitive_create(&packed->reorder, description)) != dnnl_success) goto done;
-    scratch = layout_of(description, dnnl_query_scratchpad_md);
-    status = dnnl_out_of_memory;
-    if (scratch == NULL || !grow_scratch(library, dnnl_memory_desc_get_size(scratch))) goto done;
-    if ((status = dnnl_memory_create(&packed->source, source, library->engine, DNNL_MEMORY_NONE)) != dnnl_success)
-        goto done;
-    if ((status = dnnl_memory_create(&packed->scratch, scratch, library->engine, DNNL_MEMORY_NONE)) != dnnl_success)
-        goto done;
-    status = dnnl_memory_create(&packed->matrix, matrix, library->engine, packed->bytes);
-done:
-    if (description != NULL) dnnl_primitive_desc_destroy(description);
-    if (attributes != NULL) dnnl_primitive_attr_destroy(attributes);
-    layout_destroy(source), layout_destroy(matrix), layout_destroy(scratch);
-    return status;
-}
-
-int gemm_onednn_packed_create(GemmOnednn *library, size_t depth, size_t columns, DType type, size_t b_depth,
-                              size_t b_column, GemmPacked **out, Error *error) {
-    GemmPacked *packed = *out = calloc(1, sizeof *packed);
-    dnnl_status_t status = dnnl_out_of_memory;
-    if (packed != NULL) {
-        packed->library = library;
-        int before = inner_begin(library);
-        status = create_packed(packed, depth, columns, type, b_depth, b_column);
-        inner_end(before);
-    }
-    if (status == dnnl_success) return 0;
-    if (status == dnnl_out_of_memory)
-        return error_set(error, ERROR_MEMORY, "no memory for a packed weight of %zu x %zu", depth, columns);
-    return error_set(error, ERROR_INTERNAL, "oneDNN gave status %d for packing a %s weight of %zu x %zu", (int)status,
-                     dtype_name(type), depth, columns);
-}
-
-void gemm_onednn_packed_destroy(GemmPacked *packed) {
-    if (packed == NULL) return;
-    memory_destroy(packed->source), memory_destroy(packed->matrix), memory_destroy(packed->scratch);
-    if (packed->reorder != NULL) dnnl_primitive_destroy(packed->reorder);
-    free(packed->bytes);
-    free(packed);
-}
-
-int gemm_onednn_packed_fill(GemmPacked *packed, int thread, const void *source) {
-    GemmOnednn *library = packed->library;
-    dnnl_memory_set_data_handle(packed->source, unconst(source));
-    dnnl_memory_set_data_handle(packed->scratch, library->scratch[thread]);
+int gemm_onednn_pack(const GemmPrimitive *p, int thread, const void *source, void *b) {
+    const Operands *o = &p->operands[thread];
+    point(o->source, source), point(o->b, b), point(o->scratch, p->library->scratch[thread]);
     const dnnl_exec_arg_t arguments[] = {
-        {DNNL_ARG_FROM, packed->source}, {DNNL_ARG_TO, packed->matrix}, {DNNL_ARG_SCRATCHPAD, packed->scratch}};
-    int before = inner_begin(library);
-    dnnl_status_t status = dnnl_primitive_execute(packed->reorder, library->stream[thread], 3, arguments);
-    inner_end(before);
-    return (int)status;
+        {DNNL_ARG_FROM, o->source}, {DNNL_ARG_TO, o->b}, {DNNL_ARG_SCRATCHPAD, o->scratch}};
+    return execute(p, thread, 3, arguments);
 }
 
 void gemm_library_version(char *out, size_t capacity) {

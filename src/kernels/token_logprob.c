@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A tile of logits is ROWS x CHUNK or less: it stays in the shared cache between its product and its softmax, and is
- * high enough that the gradient of the head, read and written once a tile, does not wait for memory. Sums of
- * exponentials are float32 within SUM elements and double beyond. */
-enum { ROWS = 512, CHUNK = 2048, SUM = 512 };
+/* A tile of logits is ROWS x CHUNK or less (ROWS as a step of a weight gradient): it stays in the shared cache between
+ * its product and its softmax, and is high enough that the gradient of the head, read and written once a tile, does not
+ * wait for memory. Sums of exponentials are float32 within SUM elements and double beyond. */
+enum { ROWS = 448, CHUNK = 2048, SUM = 512 };
 
 typedef struct {
     float maximum;
@@ -22,8 +22,8 @@ struct TokenHead {
     GemmWeight *forward;
     GemmWeight **chunk_gradient; // (chunks), or NULL: not trainable
     Arena arena;                 // of what follows
-    float *logits;               // (ROWS, chunk)
-    void *dlogits;               // (ROWS, chunk) compute type; the same memory as logits where that is float32
+    float *logits;               // (ROWS, words of the chunk)
+    void *dlogits;               // the same, compute type; the same memory as logits where that is float32
     RunningSum *running;         // (ROWS)
 };
 
@@ -127,7 +127,7 @@ static int compute_tile(GemmContext *gemm, TokenHead *head, size_t c, size_t fir
                         Error *error) {
     const char *x = (const char *)hidden + first * head->C * dtype_bytes(head->compute);
     return gemm_forward_columns(gemm, head->forward, c * head->chunk, words_of(head, c), rows, x, head->C, head->logits,
-                                head->chunk, DTYPE_F32, false, error);
+                                words_of(head, c), DTYPE_F32, false, error);
 }
 
 static void absorb(const KernelTable *kernels, size_t words, const float *logits, RunningSum *running) {
@@ -152,10 +152,10 @@ int token_logprob_forward(GemmContext *gemm, const KernelTable *kernels, TokenHe
             if (compute_tile(gemm, head, c, first, rows, hidden, error) != 0) return -1;
             size_t words = words_of(head, c);
 #pragma omp parallel for num_threads(kernels->threads) schedule(static)
-            for (size_t r = 0; r < rows; r++) absorb(kernels, words, head->logits + r * head->chunk, &running[r]);
+            for (size_t r = 0; r < rows; r++) absorb(kernels, words, head->logits + r * words, &running[r]);
             for (size_t i = from; i < to; i++) {
                 size_t word = (size_t)target[i].token - c * head->chunk; // wraps around below the chunk
-                if (word < words) logprob[i] = head->logits[((size_t)target[i].row - first) * head->chunk + word];
+                if (word < words) logprob[i] = head->logits[((size_t)target[i].row - first) * words + word];
             }
         }
         for (size_t i = from; i < to; i++) {
@@ -186,7 +186,7 @@ static void differentiate(const KernelTable *kernels, const TokenHead *head, siz
 static void differentiate_tile(const KernelTable *kernels, const TokenHead *head, size_t c, size_t first, size_t rows,
                                size_t from, size_t to, const TokenTarget *target, const float *dlogprob,
                                const float *logsumexp) {
-    size_t tile_row = head->chunk * dtype_bytes(head->compute);
+    size_t words = words_of(head, c), tile_row = words * dtype_bytes(head->compute);
 #pragma omp parallel for num_threads(kernels->threads) schedule(static)
     for (size_t r = 0; r < rows; r++) {
         size_t begin = from, low = to; // the first target of this row or a later one
@@ -198,8 +198,8 @@ static void differentiate_tile(const KernelTable *kernels, const TokenHead *head
                 low = middle;
         }
         size_t end = targets_below(target, to, begin, first + r + 1);
-        differentiate(kernels, head, c, head->logits + r * head->chunk, (char *)head->dlogits + r * tile_row,
-                      end - begin, target + begin, dlogprob + begin, logsumexp[first + r]);
+        differentiate(kernels, head, c, head->logits + r * words, (char *)head->dlogits + r * tile_row, end - begin,
+                      target + begin, dlogprob + begin, logsumexp[first + r]);
     }
 }
 
@@ -217,10 +217,10 @@ int token_logprob_backward(GemmContext *gemm, const KernelTable *kernels, TokenH
             to = targets_below(target, n, from, first + rows);
             if (compute_tile(gemm, head, c, first, rows, hidden, error) != 0) return -1;
             differentiate_tile(kernels, head, c, first, rows, from, to, target, dlogprob, logsumexp);
-            if (gemm_data_gradient(gemm, head->chunk_gradient[c], rows, head->dlogits, head->chunk, dhidden + first * C,
-                                   C, DTYPE_F32, c > 0, error) != 0)
+            if (gemm_data_gradient(gemm, head->chunk_gradient[c], rows, head->dlogits, words, dhidden + first * C, C,
+                                   DTYPE_F32, c > 0, error) != 0)
                 return -1;
-            if (dhead != NULL && gemm_weight_gradient(gemm, rows, words, C, head->compute, head->dlogits, head->chunk,
+            if (dhead != NULL && gemm_weight_gradient(gemm, rows, words, C, head->compute, head->dlogits, words,
                                                       (const char *)hidden + first * row_bytes, C,
                                                       dhead + c * head->chunk * C, error) != 0)
                 return -1;

@@ -1,5 +1,5 @@
 #include "kernel_cases.h"
-#include "kernels/gemm.h"
+#include "kernels/gemm_side.h"
 
 #include <float.h>
 #include <math.h>
@@ -16,10 +16,16 @@ typedef struct {
     size_t T, out, in, x_stride, y_stride;
 } Size;
 
+/* Contexts are opened as if oneDNN were slow for results with gaps, which it is on some CPUs. */
+static bool dense;
+
 static GemmContext *open_context(const KernelTable *k) {
     Error error = {0};
     GemmContext *context;
     if (gemm_create(&context, k, &error) != 0) fail_msg("%s", error.message);
+    if (!dense || context->library == NULL) return context;
+    gemm_plan_close(context->plans);
+    if (gemm_plan_open(context->library, true, &context->plans, &error) != 0) fail_msg("%s", error.message);
     return context;
 }
 
@@ -124,6 +130,7 @@ static void values(const KernelTable *k) {
                                  {512, 40, 70, 70, 40},  {100, 600, 1536, 1536, 600}, {30, 3, 1700, 1700, 3}};
     GemmContext *context = open_context(k);
     bool plain = k->isa == ISA_REFERENCE;
+    if (plain && dense) return;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (DType type = DTYPE_F32; type <= DTYPE_BF16; type++) {
             const Size *s = &sizes[i];
@@ -145,6 +152,9 @@ static void agrees_with_double(void **state) {
     (void)state;
     fill_all();
     kernel_cases_each(values);
+    dense = true;
+    kernel_cases_each(values);
+    dense = false;
 }
 
 /* One weight off by one part in a thousand must be noticed by the bound of the test above. */
@@ -171,7 +181,7 @@ static void a_wrong_weight_is_caught(void **state) {
 
 /* [GEMM-1] All rows at once with one thread against any rows, with any threads: the bits of a row are the same. */
 static void rows_and_threads_change_no_bit(const KernelTable *k) {
-    static const struct { size_t out, in; } shapes[] = {{576, 576}, {192, 576}, {576, 1536}, {1001, 130}};
+    static const struct { size_t out, in; } shapes[] = {{576, 576}, {40, 60}, {576, 1536}, {1001, 130}};
     enum { T = 150 };
     if (k->isa == ISA_REFERENCE || k->threads == 1) return;
     for (size_t i = 0; i < 4 * 2 * 2 * 2; i++) {
@@ -211,6 +221,9 @@ static void bits_of_a_row_are_its_own(void **state) {
     (void)state;
     fill_all();
     kernel_cases_each(rows_and_threads_change_no_bit);
+    dense = true;
+    kernel_cases_each(rows_and_threads_change_no_bit);
+    dense = false;
 }
 
 static void threads_change_no_bit_of_a_weight_gradient(void **state) {

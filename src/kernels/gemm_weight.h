@@ -1,0 +1,10 @@
+/* gemm_weight.h - what a GemmWeight is made of; its functions are declared in gemm.h. */
+#pragma once
+#include "kernels/gemm_side.h"
+
+struct GemmWeight {
+    size_t out, in;
+    DType compute;
+    GemmSide forward, data_gradient; // pieces 0: not used so
+    void *plain;                     // (out, in) of type compute, for the plain product
+};
