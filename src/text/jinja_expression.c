@@ -291,6 +291,12 @@ static JinjaNode *parse_postfix(JinjaParser *p, JinjaNode *node) {
  */
 static int find_builtin(JinjaParser *p, JinjaNode *node, bool filter) {
     node->value = p->token->value;
+    while (token_is(p->token + 1, JINJA_TOKEN_SIGN, ".") &&
+           p->token[2].type == JINJA_TOKEN_NAME) { // none of ours has a dot
+        p->token += 2;
+        const JinjaValue *part = &p->token->value;
+        node->value.text.size = (size_t)(part->text.bytes + part->text.size - node->value.text.bytes);
+    }
     node->builtin = jinja_builtin_find(filter ? &jinja_filters : &jinja_tests, &node->value);
     if (node->builtin == NULL && p->conditions == 0) {
         int size = (int)(node->value.text.size < 100 ? node->value.text.size : 100);
@@ -424,7 +430,7 @@ static JinjaNode *parse_product(JinjaParser *p) {
  * no recursion, and a sum of texts is copied once. */
 static JinjaNode *parse_chain(JinjaParser *p, JinjaNode *first, JinjaNodeType type, const char *sign,
                               JinjaNode *(*parse)(JinjaParser *)) {
-    bool word = sign[0] >= 'a';
+    bool word = sign[0] >= 'a' && sign[0] <= 'z';
     if (first == NULL || !(word ? jinja_at_name(p, sign) : jinja_at_sign(p, sign))) return first;
     JinjaNode *node = jinja_node(p, type);
     if (node == NULL) return NULL;

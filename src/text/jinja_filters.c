@@ -115,19 +115,17 @@ FILTER(truncate) {
     (void)all;
     JinjaValue text, end = jinja_literal("..."), part;
     int64_t length, leeway = 5;
-    size_t offset, at;
-    if (jinja_argument_text(run, self, "s", &text) != 0 ||
-        jinja_argument_int(run, &argument[0], "length", 255, &length) != 0)
-        return -1;
+    size_t offset, at, size = 0;
+    if (jinja_argument_int(run, &argument[0], "length", 255, &length) != 0) return -1;
     if (argument[2].type != JINJA_ABSENT && jinja_argument_text(run, &argument[2], "end", &end) != 0) return -1;
     if (argument[3].type != JINJA_NONE && jinja_argument_int(run, &argument[3], "leeway", 5, &leeway) != 0) return -1;
     int64_t tail = (int64_t)jinja_utf8_count(end.text.bytes, end.text.size);
     if (length < tail || leeway < 0)
         return jinja_fail(run, "truncate needs a length of at least %lld, and a leeway of at least 0", (long long)tail);
-    int64_t over = (int64_t)jinja_utf8_count(text.text.bytes, text.text.size) - length;
-    if (jinja_charge_text(run, text.text.size) != 0) return -1;
-    *out = text;
-    if (over <= leeway) return 0;
+    if (!jinja_length(self, &size)) return jinja_fail(run, "a value of type %s has no length", jinja_type_name(self));
+    *out = *self;
+    if ((int64_t)size - length <= leeway) return 0;
+    if (jinja_argument_text(run, self, "s", &text) != 0 || jinja_charge_text(run, text.text.size) != 0) return -1;
     jinja_string_window(&text, 0, length - tail, &part, &offset);
     JinjaValue space = jinja_literal(" ");
     if (!jinja_truth(&argument[1]) && jinja_string_find(&part, &space, true, &at)) part.text.size = at;

@@ -59,7 +59,6 @@ JINJA_FILTER(jinja_filter_last) {
     static const char hint[] = "the last item of an empty sequence";
     const JinjaValue *item;
     size_t count;
-    if (self->type == JINJA_UNDEFINED) return jinja_fail_undefined(run, self);
     if (self->type == JINJA_ITERATOR)
         return jinja_fail(run, "last does not work with what a filter gives; put list in front of it");
     if (jinja_items(run, self, &item, &count) != 0) return -1;
@@ -104,7 +103,6 @@ JINJA_FILTER(jinja_filter_reverse) {
     (void)all, (void)argument;
     const JinjaValue *item;
     size_t count;
-    if (self->type == JINJA_UNDEFINED) return jinja_fail_undefined(run, self);
     if (jinja_items(run, self, &item, &count) != 0) return -1;
     JinjaValue *reversed = jinja_take(run, count, sizeof *reversed);
     if (reversed == NULL || jinja_charge(run, count) != 0) return -1;

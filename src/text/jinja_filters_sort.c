@@ -19,13 +19,12 @@ static JinjaValue *keys_of(JinjaRun *run, const JinjaValue *item, size_t count, 
     return key;
 }
 
-/* As keys_of for "a,b": a list of keys for each item. */
+/* As keys_of for sort, where each item has a list of keys: lists of which the first parts are equal have an order also
+ * where those parts have none, so [none, none] can be sorted. */
 static JinjaValue *key_lists_of(JinjaRun *run, const JinjaValue *item, size_t count, const JinjaValue *paths,
                                 bool case_sensitive) {
-    JinjaValue comma = jinja_literal(","), list, missing = {0};
-    if (paths->type != JINJA_STRING || memchr(paths->text.bytes, ',', paths->text.size) == NULL)
-        return keys_of(run, item, count, paths, &missing, case_sensitive);
-    if (jinja_string_split(run, paths, &comma, -1, false, &list) != 0) return NULL;
+    JinjaValue comma = jinja_literal(","), list = jinja_list(JINJA_LIST, paths, 1), missing = {0};
+    if (paths->type == JINJA_STRING && jinja_string_split(run, paths, &comma, -1, false, &list) != 0) return NULL;
     JinjaValue *key = jinja_take(run, count, sizeof *key);
     for (size_t i = 0; key != NULL && i < count; i++) {
         JinjaValue *part = jinja_take(run, list.list.count, sizeof *part);

@@ -237,8 +237,10 @@ int jinja_format_percent(JinjaRun *run, const JinjaValue *text, const JinjaValue
         at++;
         if (percent_field(&b, bytes, text->text.size, &at, &given) != 0) return -1;
     }
-    if (given.next < given.count && values->type != JINJA_DICT && values->type != JINJA_LIST)
-        return jinja_fail(run, "a format does not use all of its values");
+    bool open =
+        values->type == JINJA_DICT || values->type == JINJA_LIST || values->type == JINJA_RANGE ||
+        values->type == JINJA_UNDEFINED; // Python takes what has items for a dict, whose values need not all be used
+    if (given.next < given.count && !open) return jinja_fail(run, "a format does not use all of its values");
     return jinja_built(&b, out);
 }
 

@@ -3,7 +3,11 @@
 
 int jinja_loop_begin(JinjaEval *e, JinjaLoop *loop, const JinjaNode *node, const JinjaValue *iterable, size_t depth) {
     *loop = (JinjaLoop){.node = node, .outer = e->scope, .depth = depth};
-    if (iterable->type == JINJA_LOOP) return jinja_fail(&e->run, "the loop variable cannot be walked over");
+    if (iterable->type == JINJA_RANGE && node->condition == NULL) { // needs no list
+        loop->range = iterable->range;
+        loop->found = loop->looked = loop->count = loop->range->count;
+        return 0;
+    }
     if (jinja_items(&e->run, iterable, &loop->all, &loop->count) != 0) return -1;
     if (node->condition == NULL) {
         loop->item = loop->all;
@@ -12,6 +16,10 @@ int jinja_loop_begin(JinjaEval *e, JinjaLoop *loop, const JinjaNode *node, const
     }
     loop->item = loop->passing = jinja_take(&e->run, loop->count, sizeof *loop->passing);
     return loop->passing == NULL ? -1 : 0;
+}
+
+JinjaValue jinja_loop_item(const JinjaLoop *loop, size_t index) {
+    return loop->range != NULL ? jinja_range_item(loop->range, index) : loop->item[index];
 }
 
 /* Asks the filter about one item, in a scope of its own. */
@@ -116,10 +124,11 @@ int jinja_loop_attribute(JinjaEval *e, JinjaLoop *loop, const JinjaValue *name, 
         *out = jinja_int((int64_t)loop->found - (int64_t)loop->index - 1);
         return 0;
     case PREVIOUS:
-        *out = loop->index > 0 ? loop->item[loop->index - 1] : jinja_undefined(JINJA_LOOP, names[PREVIOUS], 8);
+        *out =
+            loop->index > 0 ? jinja_loop_item(loop, loop->index - 1) : jinja_undefined(JINJA_LOOP, names[PREVIOUS], 8);
         return 0;
     case NEXT:
-        *out = there ? loop->item[loop->index + 1] : jinja_undefined(JINJA_LOOP, names[NEXT], 8);
+        *out = there ? jinja_loop_item(loop, loop->index + 1) : jinja_undefined(JINJA_LOOP, names[NEXT], 8);
         return 0;
     default:
         break;

@@ -7,8 +7,9 @@
 
 struct JinjaLoop {
     const JinjaNode *node;
-    JinjaScope *outer;      // where the loop stands; its filter sees these variables
-    const JinjaValue *all;  // what it walks over
+    JinjaScope *outer;       // where the loop stands; its filter sees these variables
+    const JinjaRange *range; // what it walks over, or NULL: `all`
+    const JinjaValue *all;
     size_t count, looked;   // items of `all`, and how many of them the filter was asked for
     const JinjaValue *item; // those that pass
     JinjaValue *passing;    // `item` where there is a filter
@@ -22,6 +23,8 @@ struct JinjaLoop {
 int jinja_loop_begin(JinjaEval *e, JinjaLoop *loop, const JinjaNode *node, const JinjaValue *iterable, size_t depth);
 /* *there: whether item `index` exists; asks the filter as far as needed. */
 int jinja_loop_find(JinjaEval *e, JinjaLoop *loop, size_t index, bool *there);
+/* An item that exists. */
+JinjaValue jinja_loop_item(const JinjaLoop *loop, size_t index);
 /* loop.index, loop.last, loop.cycle, ... */
 int jinja_loop_attribute(JinjaEval *e, JinjaLoop *loop, const JinjaValue *name, JinjaValue *out);
 /* The call of loop.cycle or loop.changed. */

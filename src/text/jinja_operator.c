@@ -170,10 +170,7 @@ static int arithmetic_real(JinjaRun *run, JinjaSign sign, double a, double b, Ji
 }
 
 int jinja_arithmetic(JinjaRun *run, JinjaSign sign, const JinjaValue *a, const JinjaValue *b, JinjaValue *out) {
-    if (sign == JINJA_SIGN_MODULO && a->type == JINJA_STRING) {
-        if (b->type == JINJA_UNDEFINED) return jinja_fail_undefined(run, b);
-        return jinja_format_percent(run, a, b, out);
-    }
+    if (sign == JINJA_SIGN_MODULO && a->type == JINJA_STRING) return jinja_format_percent(run, a, b, out);
     if (sign == JINJA_SIGN_MULTIPLY && is_repeatable(a) && jinja_is_whole(b))
         return repeat(run, a, jinja_whole(b), out);
     if (sign == JINJA_SIGN_MULTIPLY && is_repeatable(b) && jinja_is_whole(a))

@@ -3,15 +3,16 @@
 
 #include <string.h>
 
-static int parse_body(JinjaParser *p, const char *const *ends, const char *opened, JinjaNode **body);
+static int parse_body(JinjaParser *p, const char *const *ends, const char *end, size_t begin, JinjaNode **body);
 
 /* The body of a statement: behind its %} up to one of `ends`, which is then the current token. */
-static int parse_block(JinjaParser *p, const char *const *ends, const char *opened, JinjaNode **body) {
+static int parse_block(JinjaParser *p, const char *const *ends, const char *end, JinjaNode **body) {
+    size_t begin = p->token->line;
     jinja_skip_sign(p, ":");
     if (p->token->type != JINJA_TOKEN_BLOCK_END) return jinja_unexpected(p, "'%}'");
     jinja_next(p);
     if (jinja_enter(p->run) != 0) return -1;
-    int status = parse_body(p, ends, opened, body);
+    int status = parse_body(p, ends, end, begin, body);
     jinja_leave(p->run);
     return status;
 }
@@ -249,9 +250,10 @@ static JinjaNode *parse_data(JinjaParser *p) {
     return node;
 }
 
-static int parse_body(JinjaParser *p, const char *const *ends, const char *opened, JinjaNode **body) {
+/* Statements and text up to a word of `ends`, which is missing where only `end` could follow a block begun at line
+ * `begin`; with NULL up to the end of the template. */
+static int parse_body(JinjaParser *p, const char *const *ends, const char *end, size_t begin, JinjaNode **body) {
     JinjaNode **tail = body;
-    size_t begin = p->token->line;
     while (p->token->type != JINJA_TOKEN_END) {
         JinjaNode *node;
         if (p->token->type == JINJA_TOKEN_BLOCK_BEGIN) {
@@ -265,9 +267,9 @@ static int parse_body(JinjaParser *p, const char *const *ends, const char *opene
         while (node->next != NULL) node = node->next; // {% print a, b %} is several nodes
         tail = &node->next;
     }
-    if (opened == NULL) return 0;
+    if (end == NULL) return 0;
     p->run->line = begin;
-    return jinja_fail(p->run, "the block that begins here does not end; '{%% %s %%}' was expected", opened);
+    return jinja_fail(p->run, "the block that begins here does not end; '{%% %s %%}' was expected", end);
 }
 
 int jinja_parse(JinjaRun *run, const char *source, size_t bytes, JinjaTree *tree) {
@@ -282,5 +284,5 @@ int jinja_parse(JinjaRun *run, const char *source, size_t bytes, JinjaTree *tree
     }
     JinjaParser p = {.run = run, .tree = tree, .token = tokens.token, .last = tokens.token + tokens.count - 1};
     run->line = p.token->line;
-    return parse_body(&p, NULL, NULL, &tree->body);
+    return parse_body(&p, NULL, NULL, 1, &tree->body);
 }

@@ -99,9 +99,12 @@ static JinjaFlow render_rounds(JinjaEval *e, JinjaLoop *loop, bool *completed) {
         e->run.line = node->line;
         if (jinja_loop_find(e, loop, loop->index, &there) != 0 || jinja_charge(&e->run, 1) != 0)
             flow = JINJA_FLOW_FAILED;
-        if (flow == JINJA_FLOW_FAILED || !there) break;
+        if (flow == JINJA_FLOW_FAILED || !there) {
+            loop->index -= loop->index > 0; // a loop variable that is kept stays at the last item
+            break;
+        }
         scope->count = 0;
-        JinjaValue item = loop->item[loop->index];
+        JinjaValue item = jinja_loop_item(loop, loop->index);
         if (jinja_assign_target(e, node->target, &item) != 0)
             flow = JINJA_FLOW_FAILED;
         else if (node->flag && jinja_assign(e, e->tree->loop, &self) != 0)

@@ -181,7 +181,7 @@ int jinja_order(JinjaRun *run, const JinjaValue *a, const JinjaValue *b, const c
     if (a->type == b->type && a->type == JINJA_STRING) { // the order of UTF-8 bytes is that of code points
         size_t shorter = a->text.size < b->text.size ? a->text.size : b->text.size;
         int c = shorter == 0 ? 0 : memcmp(a->text.bytes, b->text.bytes, shorter);
-        *order = c != 0 ? c : (a->text.size > b->text.size) - (a->text.size < b->text.size);
+        *order = c != 0 ? (c > 0) - (c < 0) : (a->text.size > b->text.size) - (a->text.size < b->text.size);
         return jinja_charge_text(run, shorter);
     }
     if (a->type == b->type && (a->type == JINJA_LIST || a->type == JINJA_TUPLE)) {
