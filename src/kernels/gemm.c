@@ -126,21 +126,14 @@ typedef struct {
 } Step;
 
 /* Columns [first, first + width) of dY become rows of dY^T. */
-static void transpose_strip(const Step *s, size_t first, size_t width, int thread) {
-    const KernelTable *kernels = s->context->kernels;
+static void transpose_strip(const Step *s, size_t first, size_t width) {
     size_t depth = s->side.depth, element = dtype_bytes(s->side.type);
     char *to = (char *)s->context->gradient_a.bytes + first * depth * element;
-    const char *from = s->dy + first * dtype_bytes(s->compute);
+    const void *from = s->dy + first * dtype_bytes(s->compute);
     if (s->side.type == DTYPE_BF16)
-        gemm_transpose_bf16(s->rows, width, (const bf16 *)(const void *)from, s->dy_stride, (bf16 *)(void *)to, depth);
-    else if (s->compute == DTYPE_F32)
-        kernels->tile_transpose(s->rows, width, (const float *)(const void *)from, s->dy_stride, (float *)(void *)to,
-                                depth);
-    else {
-        float *wide = s->context->staging[thread].bytes;
-        gemm_side_copy(kernels, s->rows, s->rows, width, from, s->dy_stride, s->compute, wide, width, DTYPE_F32);
-        kernels->tile_transpose(s->rows, width, wide, width, (float *)(void *)to, depth);
-    }
+        gemm_transpose_bf16(s->rows, width, from, s->dy_stride, (bf16 *)(void *)to, depth);
+    else
+        s->context->kernels->tile_transpose(s->rows, width, s->compute, from, s->dy_stride, (float *)(void *)to, depth);
     for (size_t r = 0; r < width && s->rows < depth; r++)
         memset(to + (r * depth + s->rows) * element, 0, (depth - s->rows) * element);
 }
@@ -172,9 +165,9 @@ static int prepare_step(Step *s, size_t in, Error *error) {
                                      .column_stride = 1};
         if (gemm_plan_packer(context->plans, &packing, i == 0 ? &s->packer : &s->last_packer, error) != 0) return -1;
     }
-    size_t staged = depth * (side->width > STRIP ? side->width : STRIP) * element;
     if (gemm_side_grow(&context->gradient_a, s->out * depth * element, error) != 0 ||
-        gemm_side_grow(&context->gradient_b, side->bytes, error) != 0 || gemm_side_stage(context, staged, error) != 0)
+        gemm_side_grow(&context->gradient_b, side->bytes, error) != 0 ||
+        gemm_side_stage(context, depth * side->width * element, error) != 0)
         return -1;
     side->b = context->gradient_b.bytes;
     return 0;
