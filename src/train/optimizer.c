@@ -41,8 +41,8 @@ int optimizer_step(Optimizer *optimizer, Model *model, double learning_rate, dou
     const float *gradients = model_gradients(model);
     double t = (double)++optimizer->steps, clip = s->clip_norm > 0 ? s->clip_norm / (gradient_norm + 1e-6) : 1;
     AdamwStep step = {.learning_rate = (float)learning_rate,
-                      .beta1 = (float)s->beta1,
-                      .beta2 = (float)s->beta2,
+                      .beta1 = s->beta1,
+                      .beta2 = s->beta2,
                       .eps = (float)s->eps,
                       .gradient_scale = clip < 1 ? (float)clip : 1,
                       .correction1 = (float)(1 - pow(s->beta1, t)),

@@ -114,10 +114,12 @@ static void swiglu_backward(size_t n, DType type, const void *gate, const void *
 
 static void adamw(size_t n, const AdamwStep *step, float *w, float *m, float *v, const float *g) {
     float keep = 1 - step->learning_rate * step->weight_decay, rate = step->learning_rate / step->correction1;
+    float beta1 = (float)step->beta1, rest1 = (float)(1 - step->beta1);
+    float beta2 = (float)step->beta2, rest2 = (float)(1 - step->beta2);
     for (size_t i = 0; i < n; i++) {
         float gradient = g[i] * step->gradient_scale;
-        m[i] = step->beta1 * m[i] + (1 - step->beta1) * gradient;
-        v[i] = step->beta2 * v[i] + (1 - step->beta2) * gradient * gradient;
+        m[i] = beta1 * m[i] + rest1 * gradient;
+        v[i] = beta2 * v[i] + rest2 * gradient * gradient;
         w[i] = w[i] * keep - rate * m[i] / (sqrtf(v[i] / step->correction2) + step->eps);
     }
 }
