@@ -87,9 +87,11 @@ int train_pass_run(TrainPass *pass, const TrainExample *const *example, size_t n
         size_t rows = train_pass_example_rows(example[end++]);
         while (end < n && rows + train_pass_example_rows(example[end]) <= pass->micro_tokens)
             rows += train_pass_example_rows(example[end++]);
-        if (pack(pass, example + first, end - first, error) != 0 || run_packed(pass, gradient, error) != 0 ||
-            evaluate(pass, example + first, end - first, 1 / shares, gradient, mean, error) != 0)
-            return -1;
+        if (pack(pass, example + first, end - first, error) != 0) return -1;
+        if (run_packed(pass, gradient, error) != 0)
+            return error_prefix(error, "micro-batch of example %zu to example %zu", example[first]->id,
+                                example[end - 1]->id);
+        if (evaluate(pass, example + first, end - first, 1 / shares, gradient, mean, error) != 0) return -1;
         if (gradient && model_backward(pass->model, &pass->batch, pass->activations, pass->dlogprob, error) != 0)
             return -1;
         *tokens += rows;

@@ -16,7 +16,8 @@ TrainPass train_pass(Model *model, const TrainObjective *objective, size_t micro
 void train_pass_free(TrainPass *pass);
 
 /* *mean: share-weighted means of loss and metrics over the n >= 1 examples. gradient: also adds the gradient of that
- * mean loss to the model's gradients. *tokens += the distinct tokens processed. ERROR_NUMERIC names the example. */
+ * mean loss to the model's gradients. *tokens += the distinct tokens processed. ERROR_NUMERIC names the example, or the
+ * micro-batch in which the model failed. */
 int train_pass_run(TrainPass *pass, const TrainExample *const *example, size_t n, bool gradient, TrainLoss *mean,
                    size_t *tokens, Error *error);
 
