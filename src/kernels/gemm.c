@@ -184,7 +184,7 @@ static int run_step(Step *s, size_t in, float *dw, Error *error) {
         if (i < s->side.pieces)
             failed |= pack_x(s, i, thread);
         else
-            transpose_strip(s, first, s->out - first < STRIP ? s->out - first : STRIP, thread);
+            transpose_strip(s, first, s->out - first < STRIP ? s->out - first : STRIP);
     }
     const GemmShape shape = {.rows = s->out, .columns = in, .depth = s->rows, .input = s->compute};
     if (failed != 0) return gemm_onednn_failed(&shape, failed, error);
