@@ -44,15 +44,32 @@ static int save_optimizer(const char *directory, const Model *model, const Optim
     return result;
 }
 
-static int save_state(const char *directory, Model *model, const TrainState *state, Error *error) {
-    char *path = file_join(directory, "state.json"), text[160];
-    Hash hash;
+/* What the two tensor files hold. */
+typedef struct {
+    Hash model, optimizer;
+} StateHash;
+
+static int hash_of(Model *model, const Optimizer *optimizer, StateHash *hash, Error *error) {
+    Hasher *hasher = hasher_create();
+    if (hasher == NULL) return error_set(error, ERROR_MEMORY, "no memory for a hash");
+    hasher_add(hasher, optimizer->first, optimizer->count * sizeof(float));
+    hasher_add(hasher, optimizer->second, optimizer->count * sizeof(float));
+    hash->optimizer = hasher_result(hasher);
+    hasher_destroy(hasher);
+    return model_hash(model, &hash->model, error);
+}
+
+static int save_state(const char *directory, Model *model, const Optimizer *optimizer, const TrainState *state,
+                      Error *error) {
+    char *path = file_join(directory, "state.json"), text[256];
+    StateHash hash;
     int result = -1;
     if (path == NULL)
         error_set(error, ERROR_MEMORY, "%s: no memory for a file name", directory);
-    else if (model_hash(model, &hash, error) == 0) {
-        int n = snprintf(text, sizeof text, "{\"step\": %zu, \"tokens\": %zu, \"model\": \"%s\"}\n", state->step,
-                         state->tokens, hash.hex);
+    else if (hash_of(model, optimizer, &hash, error) == 0) {
+        int n =
+            snprintf(text, sizeof text, "{\"step\": %zu, \"tokens\": %zu, \"model\": \"%s\", \"optimizer\": \"%s\"}\n",
+                     state->step, state->tokens, hash.model.hex, hash.optimizer.hex);
         result = file_write(path, text, (size_t)n, error);
     }
     free(path);
@@ -67,7 +84,7 @@ int train_state_save(const char *directory, Model *model, const Optimizer *optim
         return error_set(error, ERROR_MEMORY, "%s: no memory", directory);
     if (file_remove_tree(partial, error) == 0 && file_make_directory(partial, error) == 0 &&
         model_save(model, partial, DTYPE_F32, 0, error) == 0 && save_optimizer(partial, model, optimizer, error) == 0 &&
-        save_state(partial, model, state, error) == 0 && file_remove_tree(directory, error) == 0)
+        save_state(partial, model, optimizer, state, error) == 0 && file_remove_tree(directory, error) == 0)
         result = file_rename(partial, directory, error);
     if (result != 0) file_remove_tree(partial, NULL);
     free(partial);
@@ -100,20 +117,22 @@ static int load_file(const char *directory, const char *file, Checkpoint **check
     return result;
 }
 
-static int load_state(const char *directory, TrainState *state, Hash *hash, Error *error) {
+static int load_state(const char *directory, TrainState *state, StateHash *hash, Error *error) {
     char *path = file_join(directory, "state.json");
     if (path == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory for a file name", directory);
     int result = -1;
     int64_t step = -1, tokens = -1;
     json_t *root = json_parse_file(path, error),
-           *model = root == NULL ? NULL : json_need(root, "model", JSON_STRING, path, error);
-    if (model != NULL && json_get_integer(root, "step", 0, INT64_MAX, &step, path, error) == 0 &&
+           *model = root == NULL ? NULL : json_need(root, "model", JSON_STRING, path, error),
+           *optimizer = model == NULL ? NULL : json_need(root, "optimizer", JSON_STRING, path, error);
+    if (optimizer != NULL && json_get_integer(root, "step", 0, INT64_MAX, &step, path, error) == 0 &&
         json_get_integer(root, "tokens", 0, INT64_MAX, &tokens, path, error) == 0) {
         if (step < 0 || tokens < 0) {
             error_set(error, ERROR_INPUT, "%s: \"step\" or \"tokens\" is missing", path);
         } else {
             *state = (TrainState){.step = (size_t)step, .tokens = (size_t)tokens};
-            snprintf(hash->hex, sizeof hash->hex, "%s", json_string_value(model));
+            snprintf(hash->model.hex, sizeof hash->model.hex, "%s", json_string_value(model));
+            snprintf(hash->optimizer.hex, sizeof hash->optimizer.hex, "%s", json_string_value(optimizer));
             result = 0;
         }
     }
@@ -122,9 +141,21 @@ static int load_state(const char *directory, TrainState *state, Hash *hash, Erro
     return result;
 }
 
+/* The files must hold what was saved. */
+static int check_hash(const char *directory, Model *model, const Optimizer *optimizer, const StateHash *expected,
+                      Error *error) {
+    StateHash found;
+    if (hash_of(model, optimizer, &found, error) != 0) return -1;
+    bool weights = strcmp(found.model.hex, expected->model.hex) == 0;
+    if (weights && strcmp(found.optimizer.hex, expected->optimizer.hex) == 0) return 0;
+    return error_set(error, ERROR_INPUT,
+                     "%s/%s: the numbers are not those that were saved: the checkpoint is damaged; remove it",
+                     directory, weights ? "optimizer.safetensors" : "model.safetensors");
+}
+
 int train_state_load(const char *directory, Model *model, Optimizer *optimizer, TrainState *state, Error *error) {
     Checkpoint *weights = NULL, *moments = NULL;
-    Hash expected, found;
+    StateHash expected;
     int result = -1;
     if (load_state(directory, state, &expected, error) == 0 &&
         load_file(directory, "model.safetensors", &weights, error) == 0 &&
@@ -132,13 +163,9 @@ int train_state_load(const char *directory, Model *model, Optimizer *optimizer, 
         load_tensors(weights, directory, model, "", model_weights(model), error) == 0 &&
         load_tensors(moments, directory, model, "first.", optimizer->first, error) == 0 &&
         load_tensors(moments, directory, model, "second.", optimizer->second, error) == 0 &&
-        model_hash(model, &found, error) == 0) {
+        check_hash(directory, model, optimizer, &expected, error) == 0) {
         optimizer->steps = state->step;
-        if (strcmp(expected.hex, found.hex) == 0)
-            result = model_pack(model, error);
-        else
-            error_set(error, ERROR_INPUT,
-                      "%s: the weights are not those that were saved: the checkpoint is damaged; remove it", directory);
+        result = model_pack(model, error);
     }
     checkpoint_close(weights);
     checkpoint_close(moments);

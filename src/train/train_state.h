@@ -2,7 +2,7 @@
  *
  *   directory/model.safetensors      float32 master weights under their Hugging Face names
  *   directory/optimizer.safetensors  "first.NAME" and "second.NAME", float32
- *   directory/state.json             {"step", "tokens", "model": hash of the weights}
+ *   directory/state.json             {"step", "tokens", "model": hash of the weights, "optimizer": hash of the moments}
  * Written as directory.partial and renamed, so a checkpoint is whole or not there. Claims:
  * tests/unit/test_train_state.c. */
 #pragma once
@@ -15,6 +15,6 @@ typedef struct {
 
 int train_state_save(const char *directory, Model *model, const Optimizer *optimizer, const TrainState *state,
                      Error *error);
-/* Refuses another model's checkpoint (ERROR_MISMATCH) and a damaged one (ERROR_INPUT); fills model, optimizer and
- * state. */
+/* Fills model, optimizer and state. Refuses another model's checkpoint (ERROR_MISMATCH) and a damaged one
+ * (ERROR_INPUT); then they hold nothing of use. */
 int train_state_load(const char *directory, Model *model, Optimizer *optimizer, TrainState *state, Error *error);
