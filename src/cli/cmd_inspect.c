@@ -14,7 +14,7 @@ static const Option options[] = {
     {"messages", 0, OPTION_TEXT, offsetof(InspectValues, messages), "FILE", NULL, 0, 0,
      "template: JSON lines of {\"messages\", \"tools\", \"add_generation_prompt\"}"},
     {"data", 'd', OPTION_TEXT, offsetof(InspectValues, data), "FILE", NULL, 0, 0, "example, gradient: preference rows"},
-    {"row", 0, OPTION_WHOLE, offsetof(InspectValues, row), "N", "1", 1, 1e9, "example: which row"},
+    {"row", 0, OPTION_WHOLE, offsetof(InspectValues, row), "N", "1", 0, 1e9, "example: which row; 0: all"},
     {"tokens", 0, OPTION_TEXT, offsetof(InspectValues, tokens), "FILE", NULL, 0, 0,
      "logits: JSON lines of {\"ids\", \"positions\"}"},
     {"out", 'o', OPTION_TEXT, offsetof(InspectValues, out), "FILE", NULL, 0, 0,

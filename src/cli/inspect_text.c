@@ -200,17 +200,25 @@ static void print_ids(const Tokenizer *tokenizer, const int32_t *ids, size_t n, 
     for (size_t i = 0; i < n; i++) print_token(tokenizer, ids[i], mark);
 }
 
+/* One line {"line", "prompt_ids", "chosen_ids", "rejected_ids"}: what `dice train` takes. */
+static int write_example(const EncodedPair *p, Error *error) {
+    TokenList prompt = {.data = p->prompt, .count = p->prompt_length};
+    json_t *o = json_pack("{s:I, s:o}", "line", (json_int_t)p->line, "prompt_ids", id_list(&prompt));
+    RowWriter out;
+    for (int r = 0; r < 2; r++) {
+        TokenList ids = {.data = p->response[r], .count = p->length[r]};
+        if (p->response[r] != NULL) json_object_set_new(o, r == 0 ? "chosen_ids" : "rejected_ids", id_list(&ids));
+    }
+    if (rows_open_writer(&out, NULL, error) != 0) {
+        json_decref(o);
+        return -1;
+    }
+    return rows_write(&out, o, error);
+}
+
 static int print_example(const InspectValues *v, const Chat *chat, const EncodedPair *p, Error *error) {
     static const char *const names[] = {"chosen", "rejected"};
-    if (v->common.json) {
-        TokenList prompt = {.data = p->prompt, .count = p->prompt_length};
-        json_t *o = json_pack("{s:I, s:o}", "line", (json_int_t)p->line, "prompt_ids", id_list(&prompt));
-        for (int r = 0; r < 2; r++) {
-            TokenList ids = {.data = p->response[r], .count = p->length[r]};
-            if (p->response[r] != NULL) json_object_set_new(o, r == 0 ? "chosen_ids" : "rejected_ids", id_list(&ids));
-        }
-        return command_print_json(o, error);
-    }
+    if (v->common.json) return write_example(p, error);
     printf("line %zu: %zu prompt tokens, not in the loss (-); responses in the loss (+)\n", p->line, p->prompt_length);
     if (chat->tokenizer == NULL) return 0;
     print_ids(chat->tokenizer, p->prompt, p->prompt_length, "-");
@@ -238,7 +246,8 @@ int inspect_example(const InspectValues *v, const char *path, Session *session, 
     if (result == 0 && v->row > data.pairs)
         result = error_set(error, ERROR_USAGE, "--row is %zu, but %s has only %zu rows", (size_t)v->row, v->data,
                            data.pairs);
-    if (result == 0) result = print_example(v, &chat, &data.pair[v->row - 1], error);
+    for (size_t i = 0; i < data.pairs && result == 0; i++)
+        if (v->row == 0 || i + 1 == v->row) result = print_example(v, &chat, &data.pair[i], error);
     preference_data_free(&data);
     chat_free(&chat);
     return result;

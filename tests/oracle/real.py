@@ -1,0 +1,145 @@
+"""real/<model>: a real model on real conversations (layout and bounds: the goldens' README)."""
+import json
+import math
+
+from program import Unsupported
+from report import CannotLook
+from tensors import Tensors, l2, largest
+
+TRL = {"loss": 2e-5, "rewards/chosen": 4e-5, "rewards/rejected": 4e-5, "rewards/margins": 4e-5, "logps/chosen": 3e-4, "logps/rejected": 3e-4,
+       "rewards/accuracies": 0.0, "learning_rate": 1e-12}
+LOGITS_MAX = 3e-4  # as a log-prob
+ROWS_WITH_LOGITS = 8
+
+
+def _lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
+
+
+def _texts(program, model, rows, report):
+    """Renderings, and the ids of prompt and responses by TRL's rule."""
+    chats = [row for row in rows if "prompt_text" in row]
+    if not chats:
+        return
+    conversations = [{"messages": row["messages"]["prompt"], "add_generation_prompt": True} for row in chats]
+    conversations += [{"messages": row["messages"]["prompt"] + row["messages"]["chosen"]} for row in chats]
+    found = program.lines("inspect", "template", model, "--messages", program.rows(conversations))
+    for n, row in enumerate(chats):
+        report.equal("rendered prompt", found[n]["text"], row["prompt_text"], f"row {row['index']}")
+        report.equal("rendered conversation", found[len(chats) + n]["text"], row["full_text"], f"row {row['index']}")
+    data = program.rows([row["messages"] for row in chats])
+    examples = program.lines("inspect", "example", model, "--data", data, "--response-end", "template", "--row", "0", "--json")
+    report.equal("rows that become examples", len(examples), len(chats), "rows.jsonl")
+    for row, example in zip(chats, examples):
+        for key in ("prompt_ids", "chosen_ids", "rejected_ids"):
+            report.equal(key, example[key], row[key], f"row {row['index']}")
+
+
+def _scores(program, model, rows, golden, report):
+    data = [{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids")} for row in rows]
+    for precision in ("float32", "bfloat16"):
+        tokens, sums = [], []
+        for n, found in enumerate(program.score(model, data, precision)):
+            for k, kind in enumerate(("chosen", "rejected")):
+                expected, case = golden[f"{n}.{kind}.logprob"], f"{precision} row {n} {kind}"
+                error, size = found["logprobs"][k] - math.fsum(expected), abs(math.fsum(expected))
+                if precision == "float32":
+                    report.within("float32 log-prob of a token, max", largest(found["token_logprobs"][k], expected), 3e-4, case)
+                    report.within("float32 sum of a response, relative", abs(error) / size, 1e-5, case)
+                    report.within("the goldens' own sums", abs(math.fsum(expected) - rows[n][f"{kind}_sum"]), 1e-6, case)
+                tokens += [a - b for a, b in zip(found["token_logprobs"][k], expected, strict=True)]
+                sums.append(error / math.sqrt(len(expected)))
+        if precision == "bfloat16":
+            report.rms("bfloat16 log-prob of a token, rms", tokens, 0.045, "all rows")
+            report.rms("bfloat16 sum / sqrt(tokens), rms", sums, 0.045, "all rows")
+
+
+def _logits(program, model, rows, golden, report):
+    probe = golden["probe_ids"]
+    for n, row in enumerate(rows[:ROWS_WITH_LOGITS]):
+        P, ids = len(row["prompt_ids"]), row["chosen_ids"]
+        positions = [P - 1 + t for t in range(len(ids))]
+        found = Tensors(program.logits(model, [{"ids": row["prompt_ids"] + ids, "positions": positions}], "float32"))
+        values, V = found["0.logits"], found.shape("0.logits")[1]
+        for t, expected in enumerate(golden[f"{n}.chosen.logsumexp"]):
+            line = values[t * V : (t + 1) * V]
+            top = max(line)
+            lse = top + math.log(math.fsum(math.exp(x - top) for x in line))
+            report.within("float32 logsumexp, max", abs(lse - expected), LOGITS_MAX, f"row {n} token {t}")
+        for name, t in (("first", 0), ("last", len(ids) - 1)):
+            key = f"{n}.probe_logits.{name}"
+            if key in golden:
+                report.within("float32 logits at the probe ids, max", largest([values[t * V + v] for v in probe], golden[key]), LOGITS_MAX, f"row {n} {name}")
+
+
+def _greedy(program, model, rows, report):
+    asked = [row for row in rows if "greedy_ids" in row]
+    prompts = program.rows([{"prompt_ids": row["prompt_ids"]} for row in asked])
+    found = program.lines("sample", "--model", model, "--prompts", prompts, "--responses", 1, "--temperature", 0, "--max-new-tokens", 48,
+                          "--precision", "float32")
+    for row, answer in zip(asked, found, strict=True):
+        sure = next((t for t, gap in enumerate(row["greedy_margin"]) if gap < 1e-3), None)
+        ids, case = answer["response_ids"][0], f"row {row['index']}"
+        report.equal("greedy ids (up to the first small margin)", ids[:sure], row["greedy_ids"][:sure], case)
+        if sure is None:
+            report.equal("greedy text", answer["responses"][0], row["greedy_text"], case)
+
+
+def _gradient(program, model, directory, rows, report):
+    golden = json.loads((directory / "gradient.json").read_text(encoding="utf-8"))
+    data = [{key: rows[n][key] for key in ("prompt_ids", "chosen_ids", "rejected_ids")} for n in golden["rows"]]
+    path, figures = program.gradient(model, data, "dpo", 0.1, "float32")
+    found = Tensors(path)
+    report.within("gradient: norm, relative", abs(figures["grad_norm"] / golden["grad_norm"] - 1), 1e-4, "gradient.json")
+    report.equal("gradient: names of the parameters", sorted(found), sorted(golden["parameters"]), "gradient.json")
+    for name, expected in golden["parameters"].items():
+        if name not in found:
+            continue
+        values = found[name]
+        report.within("gradient: l2 of a parameter, relative", abs(l2(values) / expected["l2"] - 1), 1e-3, name)
+        report.within("gradient: largest entry, relative", abs(max(map(abs, values)) / expected["max_abs"] - 1), 1e-3, name)
+        entries = [values[i] for i in expected["flat_index"]]
+        report.within("gradient: entries / largest of the parameter", largest(entries, expected["value"]) / expected["max_abs"], 1e-3, name)
+
+
+def _trajectory(program, model, directory, report):
+    golden = json.loads((directory / "trl_full.json").read_text(encoding="utf-8"))
+    rows, s = _lines(directory / "train_rows.jsonl"), golden["settings"]
+    per_step = s["per_device_train_batch_size"] * s["gradient_accumulation_steps"]
+    data = [{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids")} for row in rows]
+    settings = {"train.steps": s["max_steps"], "train.pairs_per_step": per_step, "train.learning_rate": s["learning_rate"],
+                "train.schedule": s["lr_scheduler_type"], "train.warmup_steps": s["warmup_steps"], "train.weight_decay": s["weight_decay"],
+                "train.adam_beta1": s["adam_beta1"], "train.adam_beta2": s["adam_beta2"], "train.adam_eps": s["adam_epsilon"],
+                "train.clip_norm": s["max_grad_norm"], "train.beta": s["beta"], "train.label_smoothing": s["label_smoothing"],
+                "train.checkpoint_every": 0, "export.dtype": "float32"}
+    trained, metrics = program.train(model, data, settings)
+    steps = [m for m in metrics if "grad_norm" in m]
+    report.equal("TRL trajectory: steps", len(steps), len(golden["log"]), "trl_full.json")
+    for found, step in zip(steps, golden["log"]):
+        case = f"step {step['step']}"
+        for name, bound in TRL.items():
+            report.within(f"TRL trajectory: {name}", abs(found[name] - step[name]), bound, case)
+        report.within("TRL trajectory: grad_norm, relative", abs(found["grad_norm"] / step["grad_norm"] - 1), 3e-5, case)
+    after = program.score(trained, [data[entry["index"]] for entry in golden["after"]], "float32")
+    for found, entry in zip(after, golden["after"], strict=True):
+        for k, kind in enumerate(("chosen", "rejected")):
+            report.within("TRL trajectory: sums after training", abs(found["logprobs"][k] - entry[kind]), 1.5e-3, f"row {entry['index']} {kind}")
+
+
+def check(program, directory, model, report):
+    if model is None:
+        raise CannotLook(f"{directory} needs --model CHECKPOINT, the model as a Hugging Face directory")
+    rows, golden = _lines(directory / "rows.jsonl"), Tensors(directory / "logprobs.safetensors")
+    try:
+        _texts(program, model, rows, report)
+        _scores(program, model, rows, golden, report)
+        _logits(program, model, rows, golden, report)
+        _greedy(program, model, rows, report)
+        if (directory / "gradient.json").exists():
+            _gradient(program, model, directory, rows, report)
+        if (directory / "trl_full.json").exists():
+            _trajectory(program, model, directory, report)
+    except Unsupported as error:
+        report.not_supported(f"{directory.name}: {error}")
+    if (directory / "trl_lora.json").exists():
+        report.not_supported("trl_lora.json: LoRA")

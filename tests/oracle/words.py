@@ -1,0 +1,191 @@
+"""tokenizers/: ids of texts and of conversations (layout: the goldens' README)."""
+import gzip
+import hashlib
+import json
+import lzma
+import os
+import pathlib
+
+from program import Unsupported
+from report import CannotLook
+
+_P1, _P2, _P3 = 0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9
+_P4, _P5, _M = 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5, (1 << 64) - 1
+
+
+def _rotate(x, r):
+    return (x << r | x >> (64 - r)) & _M
+
+
+def xxh64(data):
+    """XXH64 with seed 0, as 16 hexadecimal digits. Source: the xxHash specification."""
+    def lane(accumulator, word):
+        return _rotate((accumulator + word * _P2) & _M, 31) * _P1 & _M
+
+    size, at = len(data), 0
+    if size >= 32:
+        v = [(_P1 + _P2) & _M, _P2, 0, -_P1 & _M]
+        while at + 32 <= size:
+            for k in range(4):
+                v[k] = lane(v[k], int.from_bytes(data[at + 8 * k : at + 8 * k + 8], "little"))
+            at += 32
+        h = (_rotate(v[0], 1) + _rotate(v[1], 7) + _rotate(v[2], 12) + _rotate(v[3], 18)) & _M
+        for k in range(4):
+            h = ((h ^ lane(0, v[k])) * _P1 + _P4) & _M
+    else:
+        h = _P5
+    h = (h + size) & _M
+    while at + 8 <= size:
+        h = (_rotate(h ^ lane(0, int.from_bytes(data[at : at + 8], "little")), 27) * _P1 + _P4) & _M
+        at += 8
+    if at + 4 <= size:
+        h = (_rotate(h ^ int.from_bytes(data[at : at + 4], "little") * _P1 & _M, 23) * _P2 + _P3) & _M
+        at += 4
+    for byte in data[at:]:
+        h = _rotate(h ^ byte * _P5 & _M, 11) * _P1 & _M
+    h = (h ^ h >> 33) * _P2 & _M
+    h = (h ^ h >> 29) * _P3 & _M
+    return f"{h ^ h >> 32:016x}"
+
+
+def _lines(path):
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _folders(directory, files):
+    shared = [p / "shared" for p in pathlib.Path(__file__).resolve().parents]
+    cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "dice"
+    defaults = [s / "data" for s in shared if s.is_dir()] + [cache]
+    return [directory, directory.parent, *map(pathlib.Path, files), *defaults]
+
+
+def find(name, sha256, directory, files):
+    """The file that a golden names, by its name and SHA-256, among the folders to look in."""
+    base, seen = pathlib.Path(name).name, False
+    for folder in _folders(directory, files):
+        for path in sorted(folder.rglob(base)) if folder.is_dir() else [folder] if folder.name == base else []:
+            seen = True
+            if _sha256(path) == sha256:
+                return path
+    why = "is there with another content" if seen else "is not there"
+    raise CannotLook(f"{name} (SHA-256 {sha256[:16]}...) {why}; name its folder with --files")
+
+
+def _plain(program, path):
+    """A tokenizer.json that dice can open: unpacked where it is compressed."""
+    if path.suffix not in (".xz", ".gz"):
+        return path
+    out = program.place("-" + path.stem)
+    opened = lzma.open(path) if path.suffix == ".xz" else gzip.open(path)
+    with opened as file:
+        out.write_bytes(file.read())
+    return out
+
+
+def _compare_ids(found, expected, report, case):
+    if isinstance(expected, list):
+        report.equal("ids", found, expected, case)
+        return
+    packed = b"".join(i.to_bytes(4, "little") for i in found)
+    summary = {"n": len(found), "xxh64": xxh64(packed), "head": found[:20], "tail": found[-20:]}
+    report.equal("ids of a long text", summary, expected, case)
+
+
+def _compare_decoded(found, row, text, report, case):
+    expected = row.get("decoded", text)
+    if isinstance(expected, dict):
+        data = found.encode("utf-8")
+        report.equal("decoded long text", {"b": len(data), "xxh64": xxh64(data)}, expected, case)
+    else:
+        report.equal("decoded text", found, expected, case)
+
+
+def _ids_file(program, path, files, report):
+    header, *rows = _lines(path)
+    corpus_path = next((p / "corpus.jsonl.gz" for p in (path.parent, path.parent.parent) if (p / "corpus.jsonl.gz").exists()), None)
+    if corpus_path is None:
+        raise CannotLook(f"{path}: corpus.jsonl.gz is neither beside it nor one folder above")
+    with gzip.open(corpus_path) as file:
+        raw = file.read()
+    if hashlib.sha256(raw).hexdigest() != header["corpus_sha256"]:
+        raise CannotLook(f"{corpus_path} is not the corpus of {path}")
+    texts = {row["i"]: row["text"] for row in map(json.loads, raw.decode("utf-8").splitlines())}
+    source = find(header["file"], header["file_sha256"], path.parent.parent, files)
+    tokenizer, data = _plain(program, source), program.rows([{"text": texts[row["i"]]} for row in rows])
+    try:
+        plain = program.lines("inspect", "tokenizer", tokenizer, "--encode", data, "--decode")
+        special = program.lines("inspect", "tokenizer", tokenizer, "--encode", data, "--add-special") if "prefix" in header else None
+    except Unsupported as error:
+        report.not_supported(f"{path.name}: {error}")
+        return
+    hf = "prefix" in header
+    for n, row in enumerate(rows):
+        case = f"{path.parent.name}/{path.name} text {row['i']}"
+        _compare_ids(plain[n]["ids"], row.get("hf", row["ids"]), report, case)
+        if hf:
+            _compare_decoded(plain[n]["decoded"], row, texts[row["i"]], report, case)
+            expected = row.get("ids_special", header["prefix"] + plain[n]["ids"] + header["suffix"])
+            report.equal("ids with special tokens around", special[n]["ids"], expected, case)
+
+
+def _model_of_chats(program, path, files):
+    """A directory with the tokenizer and the template that chat_NAME.jsonl.gz was made with."""
+    name = path.name.removeprefix("chat_").removesuffix(".jsonl.gz")
+    tokenizer = next((p for p in (path.parent / name / "tokenizer.json.xz", path.parent / name / "tokenizer.json") if p.exists()), None)
+    template = None
+    for folder in _folders(path.parent, files):
+        template = template or next(iter(sorted(folder.rglob(f"{name}.jinja"))), None) if folder.is_dir() else template
+    if tokenizer is None or template is None:
+        raise CannotLook(f"{path.name} needs {name}/tokenizer.json(.xz) beside it and {name}.jinja under --files")
+    model = program.place()
+    model.mkdir()
+    (model / "tokenizer.json").write_bytes(_plain(program, tokenizer).read_bytes())
+    (model / "chat_template.jinja").write_bytes(template.read_bytes())
+    (model / "config.json").write_text(json.dumps({"model_type": "llama", "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1,
+                                                   "num_attention_heads": 1, "vocab_size": 1 << 18, "rms_norm_eps": 1e-5}), encoding="utf-8")
+    return model
+
+
+def _chats_file(program, path, files, report):
+    _, *rows = _lines(path)
+    model = _model_of_chats(program, path, files)
+    asked = [(row, "", "text", "ids") for row in rows] + [(row, "gen", "text_gen", "ids_gen") for row in rows]
+    asked += [(row, "prompt", "prompt_text", "prompt_ids") for row in rows if "prompt_text" in row]
+    calls = [{"messages": row["messages"][:-1] if kind == "prompt" else row["messages"], "add_generation_prompt": kind != ""} for row, kind, _, _ in asked]
+    found = program.lines("inspect", "template", model, "--messages", program.rows(calls))
+    for (row, _, text, ids), line in zip(asked, found, strict=True):
+        report.equal("rendered conversations", line["text"], row[text], f"{path.name} {row['i']} {text}")
+        report.equal("ids of conversations", line["ids"], row[ids], f"{path.name} {row['i']} {ids}")
+    sure = [row for row in rows if "prompt_ids" in row and row.get("prompt_is_prefix", True)]
+    data = program.rows([{"prompt": row["messages"][:-1], "chosen": row["messages"][-1:], "rejected": row["messages"][-1:]} for row in sure])
+    examples = program.lines("inspect", "example", model, "--data", data, "--response-end", "template", "--row", "0", "--json")
+    report.equal("rows that become examples", len(examples), len(sure), path.name)
+    for row, example in zip(sure, examples):
+        report.equal("response ids of conversations", example["chosen_ids"], row["response_ids"], f"{path.name} {row['i']}")
+
+
+def check_file(program, path, files, report):
+    if path.name.startswith("chat_"):
+        _chats_file(program, path, files, report)
+    else:
+        _ids_file(program, path, files, report)
+
+
+def check(program, directory, files, report):
+    paths = sorted(directory.glob("chat_*.jsonl.gz")) + sorted(directory.glob("hf/*.jsonl.gz")) + sorted(directory.glob("llama_cpp/*.jsonl.gz"))
+    if not paths:
+        paths = [p for p in sorted(directory.glob("*.jsonl.gz")) if p.name != "corpus.jsonl.gz"]
+    for path in paths:
+        try:
+            check_file(program, path, files, report)
+        except CannotLook as error:
+            report.cannot_look(str(error))
