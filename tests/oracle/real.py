@@ -29,10 +29,13 @@ def _texts(program, model, rows, report):
         report.equal("rendered conversation", found[len(chats) + n]["text"], row["full_text"], f"row {row['index']}")
     data = program.rows([row["messages"] for row in chats])
     examples = program.lines("inspect", "example", model, "--data", data, "--response-end", "template", "--row", "0", "--json")
-    report.equal("rows that become examples", len(examples), len(chats), "rows.jsonl")
-    for row, example in zip(chats, examples):
+    made = {example["line"]: example for example in examples}
+    for line, row in enumerate(chats, 1):
+        blank = any(not row["messages"][kind][-1]["content"].strip() for kind in ("chosen", "rejected"))
+        report.equal("rows that become examples", line in made, not blank, f"row {row['index']}")
+        example = made.get(line, {})
         for key in ("prompt_ids", "chosen_ids", "rejected_ids"):
-            report.equal(key, example[key], row[key], f"row {row['index']}")
+            report.equal(key, example.get(key, row[key]), row[key], f"row {row['index']}")
 
 
 def _scores(program, model, rows, golden, report):
