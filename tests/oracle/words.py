@@ -173,7 +173,8 @@ def _chats_file(program, path, files, report):
     examples = program.lines("inspect", "example", model, "--data", data, "--response-end", "template", "--row", "0", "--json")
     made = {example["line"]: example for example in examples}
     for line, row in enumerate(sure, 1):
-        blank = not row["messages"][-1]["content"].strip()  # dice leaves out rows whose answer says nothing
+        # dice leaves out rows whose prompt or answer says nothing
+        blank = not row["messages"][-1]["content"].strip() or not any(m["content"].strip() for m in row["messages"][:-1])
         report.equal("rows that become examples", line in made, not blank, f"{path.name} {row['i']}")
         if line in made:
             report.equal("response ids of conversations", made[line]["chosen_ids"], row["response_ids"], f"{path.name} {row['i']}")
