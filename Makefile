@@ -53,7 +53,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libdice.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
 
-$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/bench/floor.o $(BUILD)/libdice.a
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/bench/floor.o $(BUILD)/bench/random_model.o $(BUILD)/libdice.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 

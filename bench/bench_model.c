@@ -4,9 +4,8 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "floor.h"
-#include "formats/safetensors_writer.h"
 #include "model/model.h"
-#include "model/parameters.h"
+#include "random_model.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -26,35 +25,6 @@ static void *allocate(size_t bytes) {
     void *memory = calloc(bytes + 64, 1);
     if (memory == NULL) exit(1);
     return memory;
-}
-
-static const char *const smollm2 =
-    "{\"model_type\": \"llama\", \"hidden_size\": 576, \"num_hidden_layers\": 30, \"num_attention_heads\": 9, \"num_key_value_heads\": 3, "
-    "\"intermediate_size\": 1536, \"vocab_size\": 49152, \"max_position_embeddings\": 8192, \"rms_norm_eps\": 1e-5, \"rope_theta\": 100000, "
-    "\"tie_word_embeddings\": true}";
-
-static void write_random_model(const char *directory) {
-    Error error;
-    HfConfig config;
-    Parameters p;
-    char *path = file_join(directory, "config.json");
-    check(file_make_directory(directory, &error), &error);
-    check(file_write(path, smollm2, strlen(smollm2), &error), &error);
-    check(hf_config_read(&config, directory, &error), &error);
-    check(parameters_create(&p, &config, &error), &error);
-    float *values = allocate(p.elements * sizeof *values);
-    uint64_t state = 1;
-    for (size_t i = 0; i < p.elements; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        values[i] = i < p.vectors ? 1.0f : ((float)(state >> 40) * 0x1p-24f - 0.5f) * 0.12f;
-    }
-    TensorSource *source = allocate(p.tensors * sizeof *source);
-    for (size_t i = 0; i < p.tensors; i++)
-        source[i] = (TensorSource){.name = p.tensor[i].name, .type = DTYPE_BF16, .rank = p.tensor[i].rank,
-                                   .shape = {p.tensor[i].shape[0], p.tensor[i].shape[1]}, .values = values + p.tensor[i].offset};
-    check(safetensors_write(directory, source, p.tensors, 0, &error), &error);
-    free(values), free(source), free(path);
-    parameters_free(&p);
 }
 
 static void fill(Batch *batch, size_t prompts, size_t branches, size_t vocabulary) {
@@ -201,7 +171,7 @@ int main(int count, char **argument) {
     KernelTable kernels;
     Error error;
     snprintf(directory, sizeof directory, "%s/bench/model.tmp", build != NULL ? build : "build");
-    if (count < 2) write_random_model(directory);
+    if (count < 2) check(random_model_write(directory, &error), &error);
     check(kernel_table_create(&kernels, 0, &error), &error);
     bench(count > 1 ? argument[1] : directory, &kernels, DTYPE_F32);
     if (isa_has_bf16(kernels.isa)) bench(count > 1 ? argument[1] : directory, &kernels, DTYPE_BF16);
