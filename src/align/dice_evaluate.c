@@ -27,9 +27,10 @@ typedef struct {
     ScoreItem *sample; // (prompts) as drawn
     int32_t **ids;     // (prompts) owned
     size_t *length;    // (prompts)
-    double policy_nats, start_nats;
+    double *nats;      // (prompts) of each sample under the model
+    double start_nats; // of all samples under the start
     size_t drawn, tokens, chars, stopped;
-    json_t *answers;
+    json_t **answer; // (prompts)
     double start_s;
 } Evaluation;
 
@@ -38,13 +39,15 @@ static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no m
 static void evaluation_free(Evaluation *e) {
     model_free(e->model);
     for (size_t i = 0; i < e->prompts && e->ids != NULL; i++) free(e->ids[i]);
+    for (size_t i = 0; i < e->prompts && e->answer != NULL; i++) json_decref(e->answer[i]);
     free(e->sum);
     free(e->prompt);
     free(e->prompt_text);
     free(e->sample);
     free(e->ids);
     free(e->length);
-    json_decref(e->answers);
+    free(e->nats);
+    free(e->answer);
 }
 
 /* The first prompts of the validation pairs, or of those to sample for where there are none. */
@@ -60,9 +63,10 @@ static int choose_prompts(Evaluation *e, Error *error) {
     e->sample = calloc(n + 1, sizeof *e->sample);
     e->ids = calloc(n + 1, sizeof *e->ids);
     e->length = calloc(n + 1, sizeof *e->length);
-    e->answers = json_array();
+    e->nats = calloc(n + 1, sizeof *e->nats);
+    e->answer = calloc(n + 1, sizeof(json_t *));
     if (e->prompt == NULL || e->prompt_text == NULL || e->sample == NULL || e->ids == NULL || e->length == NULL ||
-        e->answers == NULL)
+        e->nats == NULL || e->answer == NULL)
         return no_memory(error);
     for (size_t i = 0; i < n; i++) {
         const EncodedPrompt *p =
@@ -85,7 +89,7 @@ static int take_sample(void *context, const GeneratedResponse *response, Error *
     if (result == 0) {
         memcpy(e->ids[i], response->ids, response->length * sizeof **e->ids);
         e->length[i] = response->length;
-        e->policy_nats += implicit_reward_sum(response->logprob, response->length);
+        e->nats[i] = implicit_reward_sum(response->logprob, response->length);
         e->tokens += response->length;
         e->stopped += response->finish == FINISH_STOP;
         if (text.data != NULL) e->chars += response_filter_length(text.data, text.size);
@@ -99,17 +103,16 @@ static int take_answer(void *context, const GeneratedResponse *response, Error *
     Buffer text = {0};
     int result = chat_decode_response(&e->run->chat, response->ids, response->length, &text, error);
     json_t *prompt = json_loads(e->prompt_text[response->prompt], JSON_DECODE_ANY, NULL);
-    if (result == 0 &&
-        (prompt == NULL ||
-         json_array_append_new(e->answers, json_pack("{s:I, s:o, s:s, s:b}", "place", (json_int_t)response->prompt,
-                                                     "prompt", prompt, "answer", text.data == NULL ? "" : text.data,
-                                                     "cut", response->finish == FINISH_LENGTH)) != 0))
-        result = no_memory(error);
+    json_t **answer = &e->answer[response->prompt];
+    if (result == 0 && prompt != NULL)
+        *answer = json_pack("{s:I, s:O, s:s, s:b}", "place", (json_int_t)response->prompt, "prompt", prompt, "answer",
+                            text.data == NULL ? "" : text.data, "cut", response->finish == FINISH_LENGTH);
+    json_decref(prompt);
+    if (result == 0 && *answer == NULL) result = no_memory(error);
     buffer_free(&text);
     return result;
 }
 
-/* Samples come in the order in which they finish; their sums must not depend on it. */
 static int draw(Evaluation *e, Error *error) {
     const DiceRun *run = e->run;
     const Recipe *r = run->recipe;
@@ -176,6 +179,12 @@ static int add_start_sample(void *context, size_t item, size_t response, double 
     return 0;
 }
 
+static double policy_nats(const Evaluation *e) {
+    double sum = 0;
+    for (size_t i = 0; i < e->drawn; i++) sum += e->nats[i]; // in this order, not in that in which they finished
+    return sum;
+}
+
 /* The model's own samples under the start model, for the KL. */
 static int score_samples(Evaluation *e, Error *error) {
     size_t n = 0;
@@ -190,7 +199,7 @@ static int score_samples(Evaluation *e, Error *error) {
     model_free(e->model);
     e->model = NULL;
     if (e->index < 0 || n == 0) {
-        e->start_nats = e->policy_nats;
+        e->start_nats = policy_nats(e);
         return 0;
     }
     if (dice_run_load(e->run, -1, e->run->compute, false, &e->model, &hash, error) != 0) return -1;
@@ -238,14 +247,17 @@ static int summarize(Evaluation *e, json_t **summary, Error *error) {
     }
     free(start);
     double pairs = n > 0 ? (double)n : 1, samples = e->drawn > 0 ? (double)e->drawn : 1;
+    double kl = policy_nats(e) - e->start_nats;
+    json_t *answers = json_array();
+    for (size_t i = 0; i < e->prompts; i++)
+        if (e->answer[i] != NULL) json_array_append(answers, e->answer[i]);
     *summary = json_pack(
-        "{s:s, s:I, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:O}", "model", e->hash.hex, "pairs",
+        "{s:s, s:I, s:f, s:f, s:f, s:f, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:o}", "model", e->hash.hex, "pairs",
         (json_int_t)n, "accuracy", (double)right / pairs, "margin", margin / pairs * e->run->recipe->train.beta,
         "likelier", (double)likelier / pairs, "logps_margin", plain / pairs, "samples", (json_int_t)e->drawn,
         "mean_chars", (double)e->chars / samples, "mean_tokens", (double)e->tokens / samples, "stop_rate",
-        (double)e->stopped / samples, "kl_nats", (e->policy_nats - e->start_nats) / samples, "kl_nats_per_token",
-        (e->policy_nats - e->start_nats) / (e->tokens > 0 ? (double)e->tokens : 1), "seconds",
-        clock_seconds() - e->start_s, "answers", e->answers);
+        (double)e->stopped / samples, "kl_nats", kl / samples, "kl_nats_per_token",
+        kl / (e->tokens > 0 ? (double)e->tokens : 1), "seconds", clock_seconds() - e->start_s, "answers", answers);
     return *summary == NULL ? no_memory(error) : 0;
 }
 

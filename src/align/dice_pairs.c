@@ -237,6 +237,7 @@ static int draw_mix(DiceRun *run, uint32_t round, const StoredPair *pair, size_t
         goto done;
     }
     result = put_mix(run, round, pair, generated, offline, &counts, error);
+    if (result == 0) result = round_export_mix(run, round, error);
     if (result == 0)
         result = dice_run_finish(
             run, round, "mix",

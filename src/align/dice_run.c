@@ -209,16 +209,11 @@ static int choose_prompts(DiceRun *run, Error *error) {
 }
 
 static int put_prompts(DiceRun *run, Error *error) {
-    if (run->store == NULL) return 0;
-    if (run_store_begin(run->store, error) != 0) return -1;
     for (size_t i = 0; i < run->prompts; i++) {
         const EncodedPrompt *p = &run->data.prompt[run->prompt[i]];
-        if (run_store_put_prompt(run->store, run->prompt[i], p->ids, p->length, p->text, error) != 0) {
-            run_store_rollback(run->store);
-            return -1;
-        }
+        if (run_store_put_prompt(run->store, run->prompt[i], p->ids, p->length, p->text, error) != 0) return -1;
     }
-    return run_store_commit(run->store, error);
+    return 0;
 }
 
 static int read_data(DiceRun *run, Error *error) {
@@ -233,7 +228,7 @@ static int read_data(DiceRun *run, Error *error) {
     if (r->data.validation != NULL &&
         preference_data_add_pairs(&run->held_out, r->data.validation, &rules, false, run->log, error) != 0)
         return -1;
-    if (split_pairs(run, error) != 0 || choose_prompts(run, error) != 0 || put_prompts(run, error) != 0) return -1;
+    if (split_pairs(run, error) != 0 || choose_prompts(run, error) != 0) return -1;
     Buffer example = {0};
     int result = preference_data_show_pair(&run->data, 0, &run->chat, &example, error);
     if (result == 0 && example.data != NULL)
@@ -247,7 +242,7 @@ static int open_store(DiceRun *run, Error *error) {
     if (path == NULL) return no_memory(error);
     int result = file_make_directory(run->recipe->output, error) == 0 ? run_store_open(&run->store, path, error) : -1;
     free(path);
-    return result == 0 ? check_run(run, error) : -1;
+    return result;
 }
 
 static int prepare(DiceRun *run, Error *error) {
@@ -282,14 +277,23 @@ DataSize dice_run_data_size(const DiceRun *run) {
     return size;
 }
 
+/* What the run belongs to is remembered when all of it could be read, so that a recipe with a mistake in it may be
+ * corrected and started again. */
+static int begin_run(DiceRun *run, Error *error) {
+    if (open_store(run, error) != 0 || run_store_begin(run->store, error) != 0) return -1;
+    if (check_run(run, error) == 0 && prepare(run, error) == 0 && put_prompts(run, error) == 0)
+        return run_store_commit(run->store, error);
+    run_store_rollback(run->store);
+    return -1;
+}
+
 int dice_run_open(DiceRun *run, const Recipe *recipe, const KernelTable *kernels, bool dry, const Log *log,
                   Error *error) {
     *run = (DiceRun){.recipe = recipe, .kernels = kernels, .log = log, .compute = dice_run_precision(recipe, kernels)};
     run->score_compute = recipe->reward.precision == RECIPE_SCORE_SAME      ? run->compute
                          : recipe->reward.precision == RECIPE_SCORE_FLOAT32 ? DTYPE_F32
                                                                             : DTYPE_BF16;
-    int result = dry ? 0 : open_store(run, error);
-    if (result == 0) result = prepare(run, error);
+    int result = dry ? prepare(run, error) : begin_run(run, error);
     if (result != 0) dice_run_close(run);
     return result;
 }

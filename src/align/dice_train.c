@@ -307,6 +307,18 @@ static json_t *describe(const Training *t, const Hash *hash) {
                      (json_int_t)t->examples, "tokens_per_second", rate, "flops_per_second", rate * flops_per_token(t));
 }
 
+/* Together, so that no start finds the exported model as a checkpoint to continue from. */
+static int finish(const Training *t, const StoredCheckpoint *done, const Hash *hash, Error *error) {
+    RunStore *store = t->run->store;
+    if (run_store_begin(store, error) != 0) return -1;
+    if (run_store_put_checkpoint(store, done, error) != 0 ||
+        dice_run_finish(t->run, t->round, "train", describe(t, hash), error) != 0) {
+        run_store_rollback(store);
+        return -1;
+    }
+    return run_store_commit(store, error);
+}
+
 static int export_model(Training *t, Error *error) {
     const DiceRun *run = t->run;
     DType type = run->recipe->export.dtype == RECIPE_DTYPE_BFLOAT16 ||
@@ -325,24 +337,16 @@ static int export_model(Training *t, Error *error) {
     }
     snprintf(done.directory, sizeof done.directory, "round-%u/model", t->round);
     memcpy(done.model, hash.hex, sizeof done.model);
-    if (result == 0) result = run_store_put_checkpoint(run->store, &done, error);
-    if (result == 0) result = dice_run_finish(run, t->round, "train", describe(t, &hash), error);
-    if (result == 0) result = file_remove_tree(t->checkpoints, error);
+    if (result == 0) result = finish(t, &done, &hash, error);
     if (result == 0) log_say(run->log, LOG_INFO, "round %u: %s", t->round, directory);
     free(directory);
     free(parent);
     return result;
 }
 
-int dice_train(DiceRun *run, uint32_t round, Error *error) {
-    int done = dice_run_is_done(run, round, "train", error);
-    if (done != 0) return done < 0 ? -1 : 0;
-    if (round == 0 && run->train_pairs == 0)
-        return error_set(error, ERROR_USAGE,
-                         "round 0 trains on offline pairs: give data.offline, or `reference` for a model that is "
-                         "DPO-trained already");
-    Training t = {.run = run, .round = round, .checkpoints = dice_run_path(run, round, "checkpoints")};
-    int result = t.checkpoints == NULL ? no_memory(error) : file_make_directory(t.checkpoints, error);
+static int train_round(DiceRun *run, uint32_t round, char *checkpoints, Error *error) {
+    Training t = {.run = run, .round = round, .checkpoints = checkpoints};
+    int result = file_make_directory(checkpoints, error);
     if (result == 0)
         result = dice_run_load(run, (int)round - 1, run->compute, true, &t.model, &t.loss_reference, error);
     if (result == 0) result = gather(&t, error);
@@ -353,6 +357,19 @@ int dice_train(DiceRun *run, uint32_t round, Error *error) {
     free(t.mix);
     free(t.example);
     free(t.reference);
-    free(t.checkpoints);
+    return result;
+}
+
+int dice_train(DiceRun *run, uint32_t round, Error *error) {
+    int done = dice_run_is_done(run, round, "train", error);
+    if (done < 0) return -1;
+    if (round == 0 && run->train_pairs == 0)
+        return error_set(error, ERROR_USAGE,
+                         "round 0 trains on offline pairs: give data.offline, or `reference` for a model that is "
+                         "DPO-trained already");
+    char *checkpoints = dice_run_path(run, round, "checkpoints");
+    int result = checkpoints == NULL ? no_memory(error) : done ? 0 : train_round(run, round, checkpoints, error);
+    if (result == 0) result = file_remove_tree(checkpoints, error); // also where a kill came before it
+    free(checkpoints);
     return result;
 }
