@@ -1,4 +1,4 @@
-# dice - see README.md. Targets: all, check, unit, integrate, bench, lint, clean.
+# dice - see README.md. Targets: all, check, unit, integrate, bench, fuzz, lint, clean.
 #   CC=gcc|clang            compiler
 #   SAN=address,undefined   sanitizers (own build directory); SAN=thread uses clang, libomp and its Archer tool
 #   BUILD=DIR               build directory
@@ -77,6 +77,20 @@ integrate: $(BUILD)/dice
 .PHONY: bench
 bench: $(BENCHES)
 	@for program in $(BENCHES); do echo "== $$(basename $$program)"; $$program || exit 1; done
+
+# make fuzz builds build-fuzz/fuzz_X of every fuzz/fuzz_X.c with clang, sanitized; with RUNS=N it also runs each N times,
+# FUZZ="a b" only those. See fuzz/run for seeds, words and flags.
+FUZZ    := $(sort $(patsubst fuzz/fuzz_%.c,%,$(wildcard fuzz/fuzz_*.c)))
+FUZZERS := $(addprefix $(BUILD)/fuzz_,$(FUZZ))
+$(BUILD)/fuzz_%: $(BUILD)/fuzz/fuzz_%.o $(BUILD)/libdice.a
+	$(CC) -fsanitize=fuzzer $(LDFLAGS) $^ $(LIBS) -o $@
+
+.PHONY: fuzz fuzzers
+fuzzers: $(FUZZERS)
+fuzz:
+	tools/install_packages build fuzz
+	$(MAKE) fuzzers CC=clang SAN=fuzzer-no-link,address,undefined BUILD=build-fuzz FUZZ="$(FUZZ)"
+	$(if $(RUNS),fuzz/run build-fuzz $(RUNS) $(addprefix build-fuzz/fuzz_,$(FUZZ)))
 
 .PHONY: check
 check:

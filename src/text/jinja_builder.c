@@ -43,6 +43,6 @@ void jinja_build_fill(JinjaBuilder *b, const char *bytes, size_t size, size_t ti
 
 int jinja_built(JinjaBuilder *b, JinjaValue *out) {
     if (b->failed || jinja_charge_text(b->run, b->size) != 0) return -1;
-    *out = jinja_string(b->bytes, b->size);
+    *out = jinja_string(b->bytes == NULL ? "" : b->bytes, b->size);
     return 0;
 }

@@ -268,10 +268,12 @@ int jinja_namespace_put(JinjaRun *run, JinjaNamespace *space, const JinjaValue *
     return jinja_dict_put(run, space->entry, &space->count, name, value);
 }
 
+static const JinjaValue nothing; // what an array without items points to, so that it can be indexed from
+
 int jinja_iterator(JinjaRun *run, const JinjaValue *item, size_t count, const char *name, JinjaValue *out) {
     JinjaIterator *iterator = jinja_take(run, 1, sizeof *iterator);
     if (iterator == NULL) return -1;
-    *iterator = (JinjaIterator){.item = item, .count = count, .name = name};
+    *iterator = (JinjaIterator){.item = item == NULL ? &nothing : item, .count = count, .name = name};
     *out = (JinjaValue){.type = JINJA_ITERATOR, .iterator = iterator};
     return 0;
 }
@@ -317,7 +319,7 @@ static int items_of_dict(JinjaRun *run, const JinjaValue *dict, JinjaValue *item
 
 int jinja_items(JinjaRun *run, const JinjaValue *value, const JinjaValue **item, size_t *count) {
     if (value->type == JINJA_LIST || value->type == JINJA_TUPLE) {
-        *item = value->list.item;
+        *item = value->list.item == NULL ? &nothing : value->list.item;
         *count = value->list.count;
         return 0;
     }
@@ -330,7 +332,7 @@ int jinja_items(JinjaRun *run, const JinjaValue *value, const JinjaValue **item,
     if (value->type == JINJA_LOOP || !jinja_length(value, count))
         return jinja_fail(run, "a value of type %s is not iterable; a list or a dict was expected",
                           jinja_type_name(value));
-    *item = NULL;
+    *item = &nothing;
     if (*count == 0) return 0;
     JinjaValue *copy = jinja_take(run, *count, sizeof *copy);
     if (copy == NULL || jinja_charge(run, *count) != 0) return -1;
