@@ -1,11 +1,13 @@
 #include "floor.h"
 #include "base/clock.h"
+#include "kernels/gemm.h"
+#include "kernels/gemm_onednn.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MEASURED = 64 };
+/* rows x depth times depth x columns, packed; gradient: depth x rows, transposed, times depth x columns, added up. */
 typedef struct {
     size_t rows, columns, depth;
     bool gradient;
@@ -13,106 +15,103 @@ typedef struct {
 } Measured;
 
 struct Floor {
-    GemmOnednn *library;
-    int threads;
-    DType input;
+    GemmOnednn *library; // with all threads inside a product
+    GemmContext *context;
+    DType compute;
     Measured measured[MEASURED];
     size_t count;
 };
 
-int floor_create(Floor **floor, const KernelTable *kernels, DType input, Error *error) {
+int floor_create(Floor **floor, const KernelTable *kernels, DType compute, Error *error) {
     Floor *f = *floor = calloc(1, sizeof *f);
     if (f == NULL) return error_set(error, ERROR_MEMORY, "no memory for the floor");
-    f->threads = kernels->threads, f->input = input;
-    return gemm_onednn_open(&f->library, kernels, 1, error);
+    f->compute = compute;
+    if (gemm_create(&f->context, kernels, error) != 0) return -1;
+    return gemm_onednn_open(&f->library, kernels, kernels->threads, error);
 }
 
 void floor_destroy(Floor *f) {
     if (f == NULL) return;
     gemm_onednn_close(f->library);
+    gemm_destroy(f->context);
     free(f);
 }
 
-/* Share `thread` of `threads` of n, in multiples of 16. */
-static size_t share(size_t n, size_t thread, size_t threads) {
-    size_t at = (n + 15) / 16 * thread / threads * 16;
-    return at < n ? at : n;
-}
-
+/* One shape in the two ways of computing it. */
 typedef struct {
-    GemmPrimitive *product;
-    const char *a, *b;
+    const Floor *floor;
+    const Measured *shape;
+    void *a, *b, *packed;
     float *c;
-} Part;
+    GemmWeight *weight;
+    GemmPrimitive *product, *packer;
+} Job;
 
-/* What a packed B takes at most, and where the part of a thread begins. */
-static size_t packed_bytes(const Floor *f, const Measured *m, size_t columns, size_t thread) {
-    return (columns + 64 * thread) * (m->depth + 64) / 64 * 64 * dtype_bytes(f->input);
+static int run_pieces(const Job *j, Error *error) {
+    const Measured *m = j->shape;
+    if (m->gradient)
+        return gemm_weight_gradient(j->floor->context, m->depth, m->rows, m->columns, j->floor->compute, j->a, m->rows,
+                                    j->b, m->columns, j->c, error);
+    return gemm_forward(j->floor->context, j->weight, m->rows, j->a, m->depth, j->c, m->columns, DTYPE_F32, false,
+                        error);
 }
 
-/* Everything one thread needs for its share: A is dense, B packed, C dense. All values are zero: only the time counts.
- */
-static int part_create(Floor *f, const Measured *m, bool by_rows, size_t thread, char *a, char *b, float *c, Part *part,
-                       Error *error) {
-    size_t n = by_rows ? m->rows : m->columns, begin = share(n, thread, (size_t)f->threads);
-    size_t count = share(n, thread + 1, (size_t)f->threads) - begin;
-    GemmShape shape = {.rows = by_rows ? count : m->rows,
-                       .columns = by_rows ? m->columns : count,
-                       .depth = m->depth,
-                       .input = f->input,
-                       .output = DTYPE_F32,
-                       .accumulate = m->gradient};
-    shape.c_row = shape.columns;
-    *part = (Part){.a = a, .b = b, .c = c};
-    if (count == 0) return 0;
-    if (by_rows)
-        part->a = a + begin * m->depth * dtype_bytes(f->input), part->c = c + begin * m->columns;
-    else
-        part->b = b + packed_bytes(f, m, begin, thread), part->c = c + begin * m->rows;
-    return gemm_onednn_product(f->library, &shape, &part->product, error);
+/* A is dense and B packed, also where a gradient would have to transpose and to pack them first. */
+static int run_alone(const Job *j, Error *error) {
+    int status = gemm_onednn_multiply(j->product, 0, j->a, j->packed, j->c);
+    return status == 0 ? 0 : error_set(error, ERROR_INTERNAL, "oneDNN failed with status %d", status);
 }
 
-/* The fastest of several runs in which every thread computes its part. */
-static double fastest(const Floor *f, const Part *part, double flops) {
-    double best = 1e30, spent = 0;
-    size_t repeat = (size_t)(2e8 / flops) + 1;
-    for (int round = 0; round < 40 && (round < 4 || spent < 0.15); round++) {
-        double start = clock_seconds();
-#pragma omp parallel num_threads(f->threads)
-        {
-            int t = omp_get_thread_num();
-            for (size_t i = 0; i < repeat && part[t].product != NULL; i++)
-                gemm_onednn_multiply(part[t].product, t, part[t].a, part[t].b, part[t].c);
-        }
-        double seconds = clock_seconds() - start;
-        spent += seconds;
-        if (seconds / (double)repeat < best) best = seconds / (double)repeat;
-    }
-    return best;
+static int job_create(Floor *f, const Measured *m, Job *j, Error *error) {
+    size_t size = dtype_bytes(f->compute), a = m->rows * m->depth, b = m->depth * m->columns, c = m->rows * m->columns;
+    const GemmShape shape = {.rows = m->rows,
+                             .columns = m->columns,
+                             .depth = m->depth,
+                             .c_row = m->columns,
+                             .input = f->compute,
+                             .output = DTYPE_F32,
+                             .accumulate = m->gradient};
+    const GemmPacking packing = {
+        .depth = m->depth, .columns = m->columns, .type = f->compute, .depth_stride = m->columns, .column_stride = 1};
+    *j = (Job){.floor = f, .shape = m, .a = malloc(a * size + 64), .b = malloc(b * size + 64), .c = malloc(c * 4 + 64)};
+    if (j->a == NULL || j->b == NULL || j->c == NULL) return error_set(error, ERROR_MEMORY, "no memory for the floor");
+    memset(j->a, 0x3c, a * size), memset(j->b, 0x3c, b * size); // 0.0115 in either type
+    memset(j->c, 0, c * sizeof *j->c);
+    if (gemm_onednn_product(f->library, &shape, &j->product, error) != 0 ||
+        gemm_onednn_packing(f->library, &packing, &j->packer, error) != 0)
+        return -1;
+    j->packed = aligned_alloc(64, gemm_onednn_packed_bytes(j->packer));
+    if (j->packed == NULL) return error_set(error, ERROR_MEMORY, "no memory for the floor");
+    int status = gemm_onednn_pack(j->packer, 0, j->b, j->packed);
+    if (status != 0) return gemm_onednn_failed(&shape, status, error);
+    if (m->gradient) return 0;
+    if (gemm_weight_create(f->context, m->columns, m->depth, f->compute, GEMM_FORWARD, &j->weight, error) != 0)
+        return -1;
+    return gemm_weight_pack(f->context, j->weight, j->b, f->compute, error);
 }
 
+static void job_destroy(Job *j) {
+    gemm_weight_destroy(j->weight);
+    gemm_onednn_destroy(j->product);
+    gemm_onednn_destroy(j->packer);
+    free(j->a), free(j->b), free(j->c), free(j->packed);
+}
+
+/* Best of both ways, in turns, so that a busy machine hits both. */
 static int measure(Floor *f, Measured *m, Error *error) {
-    size_t a_bytes = m->rows * m->depth * dtype_bytes(f->input),
-           b_bytes = packed_bytes(f, m, m->columns, (size_t)f->threads);
-    char *a = calloc(a_bytes + 64, 1), *b = calloc(b_bytes + 64, 1);
-    float *c = calloc(m->rows * m->columns + 16, sizeof *c);
-    Part *part = calloc((size_t)f->threads, sizeof *part);
-    int result = a == NULL || b == NULL || c == NULL || part == NULL
-                     ? error_set(error, ERROR_MEMORY, "no memory for the floor")
-                     : 0;
+    Job job;
+    int result = job_create(f, m, &job, error);
+    size_t repeat = (size_t)(2e8 / (2.0 * (double)m->rows * (double)m->columns * (double)m->depth)) + 1;
+    double begin = clock_seconds();
     m->seconds = 1e30;
-    for (int by_rows = 0; result == 0 && by_rows < 2; by_rows++) {
-        for (int t = 0; result == 0 && t < f->threads; t++)
-            result = part_create(f, m, by_rows, (size_t)t, a, b, c, &part[t], error);
-        double seconds =
-            result == 0 ? fastest(f, part, 2.0 * (double)m->rows * (double)m->columns * (double)m->depth) : 0;
-        if (result == 0 && seconds < m->seconds) m->seconds = seconds;
-        for (int t = 0; t < f->threads; t++) {
-            gemm_onednn_destroy(part[t].product);
-            part[t] = (Part){0};
-        }
+    for (int round = 0; result == 0 && (round < 6 || (round < 60 && clock_seconds() - begin < 0.3)); round++) {
+        double start = clock_seconds();
+        for (size_t i = 0; result == 0 && i < repeat; i++)
+            result = round % 2 == 0 ? run_pieces(&job, error) : run_alone(&job, error);
+        double seconds = (clock_seconds() - start) / (double)repeat;
+        if (seconds < m->seconds) m->seconds = seconds;
     }
-    free(a), free(b), free(c), free(part);
+    job_destroy(&job);
     return result;
 }
 
@@ -130,14 +129,6 @@ static int add(Floor *f, Measured m, double times, FloorCost *cost, Error *error
     cost->seconds += times * m.seconds;
     cost->flops += times * 2.0 * (double)m.rows * (double)m.columns * (double)m.depth;
     return 0;
-}
-
-int floor_product(Floor *f, size_t rows, size_t columns, size_t depth, FloorCost *cost, Error *error) {
-    return add(f, (Measured){.rows = rows, .columns = columns, .depth = depth}, 1, cost, error);
-}
-
-int floor_gradient(Floor *f, size_t rows, size_t columns, size_t depth, FloorCost *cost, Error *error) {
-    return add(f, (Measured){.rows = rows, .columns = columns, .depth = depth, .gradient = true}, 1, cost, error);
 }
 
 /* `times` products with a weight (out, in), and when training the two gradients. */
@@ -162,7 +153,7 @@ int floor_model(Floor *f, const HfConfig *c, size_t rows, size_t head_rows, doub
         return -1;
     /* Attention at the rate of tiles of its depth: 2 products forward, 4 more backward, each 2 D operations a pair. */
     FloorCost tile = {0};
-    if (floor_product(f, 512, 512, c->head_dim, &tile, error) != 0) return -1;
+    if (add(f, (Measured){.rows = 512, .columns = 512, .depth = c->head_dim}, 1, &tile, error) != 0) return -1;
     double flops = (training ? 12.0 : 4.0) * (double)c->head_dim * (double)c->heads * L * pairs;
     cost->flops += flops, cost->seconds += flops / tile.flops * tile.seconds;
     return 0;
@@ -170,7 +161,7 @@ int floor_model(Floor *f, const HfConfig *c, size_t rows, size_t head_rows, doub
 
 int floor_peak(Floor *f, double *flops_per_second, Error *error) {
     FloorCost cost = {0};
-    if (floor_product(f, 2048, 2048, 2048, &cost, error) != 0) return -1;
+    if (add(f, (Measured){.rows = 2048, .columns = 2048, .depth = 2048}, 1, &cost, error) != 0) return -1;
     *flops_per_second = cost.flops / cost.seconds;
     return 0;
 }
