@@ -11,9 +11,11 @@ typedef struct {
     bool qk_norm, vectors;
     Pass pass;
     size_t T, R, N, attention_bytes;
+    size_t chunk, kept; // rows of one chunk, and of what only a backward pass wants whole
 } Plan;
 
 static Plan plan_of(const HfConfig *c, const ModelOptions *options, Pass pass, const ActivationsNeed *need) {
+    size_t chunk = need->rows < BLOCK_CHUNK ? need->rows : BLOCK_CHUNK;
     return (Plan){.d = dims_of(c),
                   .type = options->compute,
                   .size = dtype_bytes(options->compute),
@@ -23,7 +25,9 @@ static Plan plan_of(const HfConfig *c, const ModelOptions *options, Pass pass, c
                   .T = need->rows,
                   .R = need->head_rows,
                   .N = need->targets,
-                  .attention_bytes = need->attention_bytes};
+                  .attention_bytes = need->attention_bytes,
+                  .chunk = chunk,
+                  .kept = pass == PASS_FORWARD ? chunk : need->rows};
 }
 
 /* What a layer has besides its input. */
@@ -35,7 +39,7 @@ static void take_layer(LayerActivations *l, Arena *arena, const Plan *p) {
     l->unnormed = back && p->qk_norm ? arena_take(arena, p->T * (d.HD + d.KD), p->size) : NULL;
     l->attended = arena_take(arena, p->T * d.HD, p->size);
     l->lse = back ? arena_take(arena, p->T * d.H, sizeof(float)) : NULL;
-    l->gate_up = arena_take(arena, p->T * 2 * d.F, p->size);
+    l->gate_up = arena_take(arena, p->kept * 2 * d.F, p->size);
 }
 
 /* `layer` is NULL when only counting. */
@@ -77,9 +81,9 @@ static void lay_out(Activations *a, Arena *arena, const Plan *p) {
     a->hidden = arena_take(arena, p->R * d.C, p->size);
     a->logsumexp = arena_take(arena, p->R, sizeof(float));
     a->logprob = arena_take(arena, p->N, sizeof(float));
-    a->normed = arena_take(arena, p->T * d.C, p->size);
-    a->product = arena_take(arena, p->T * d.F, p->size);
-    a->projected = p->type == DTYPE_F32 ? NULL : arena_take(arena, p->T * d.QKV, sizeof(float));
+    a->normed = arena_take(arena, p->kept * d.C, p->size);
+    a->product = arena_take(arena, p->kept * d.F, p->size);
+    a->projected = p->type == DTYPE_F32 ? NULL : arena_take(arena, p->chunk * d.QKV, sizeof(float));
     a->attention = arena_take(arena, p->attention_bytes, 1);
     if (p->pass != PASS_FORWARD) take_backward(a, arena, p);
 }

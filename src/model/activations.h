@@ -11,6 +11,9 @@
 #include "model/dims.h"
 #include "model/model.h"
 
+/* A layer's forward pass takes this many rows at a time through each chain of products. */
+enum { BLOCK_CHUNK = 512 };
+
 /* What one layer's forward pass leaves behind. */
 typedef struct {
     float *x;      // (T, C) residual stream at the layer's input
@@ -20,7 +23,7 @@ typedef struct {
         unnormed; // (T, (H + Hkv) D) queries and keys before their norm; NULL where there is none, or nothing goes back
     void *attended; // (T, H D)
     float *lse;     // (T, H); NULL when nothing goes back
-    void *gate_up;  // (T, 2F), overwritten by its gradient
+    void *gate_up;  // (T, 2F), overwritten by its gradient; (BLOCK_CHUNK, 2F) when nothing goes back
 } LayerActivations;
 
 typedef enum { PASS_FORWARD, PASS_BOTH, PASS_CHECKPOINT } Pass;
@@ -36,9 +39,9 @@ struct Activations {
     void *hidden;                     // (R, C) after the final norm
     float *logsumexp, *logprob;       // (R), (N)
     /* one layer at a time */
-    void *normed;     // (T, C)
-    void *product;    // (T, F) swiglu(gate, up)
-    float *projected; // (T, QKV) float32 before it becomes bfloat16; NULL when computing in float32
+    void *normed;     // (T, C), or BLOCK_CHUNK rows when nothing goes back
+    void *product;    // (T, F) swiglu(gate, up), likewise
+    float *projected; // (BLOCK_CHUNK, QKV) before it becomes bfloat16; NULL when computing in float32
     void *attention;  // scratch of the attention kernel
     /* backward */
     float *dx;                           // (T, C) gradient of the residual stream

@@ -51,39 +51,60 @@ static void scatter_to_cache(const Model *m, size_t layer, const BlockInput *inp
     }
 }
 
-static int attend(Model *m, size_t layer, const BlockInput *input, Activations *a, Error *error) {
+/* Of rows [first, first + rows): queries, keys and values from the layer's input. */
+static int project(Model *m, size_t layer, const BlockInput *input, Activations *a, size_t first, size_t rows,
+                   Error *error) {
     const Dims d = m->dims;
     const LayerWeights *w = &m->layer[layer];
     const LayerActivations *own = &a->layer[layer];
-    const KernelTable *k = m->options.kernels;
-    float *projected = a->projected != NULL ? a->projected : own->qkv;
-    norm_forward(m, input->rows, own->x, own->middle, w->attention_norm, a->normed);
-    if (gemm_forward(m->gemm, w->qkv, input->rows, a->normed, d.C, projected, d.QKV, DTYPE_F32, false, error) != 0)
-        return -1;
-    qkv_forward(m, w, input->rows, input->position, projected, own);
+    float *projected = a->projected != NULL ? a->projected : (float *)own->qkv + first * d.QKV;
+    norm_forward(m, rows, own->x + first * d.C, own->middle + first * d.C, w->attention_norm, a->normed);
+    if (gemm_forward(m->gemm, w->qkv, rows, a->normed, d.C, projected, d.QKV, DTYPE_F32, false, error) != 0) return -1;
+    qkv_forward(m, w, rows, input->position + first, projected, offset(m, own->qkv, first * d.QKV),
+                own->unnormed == NULL ? NULL : offset(m, own->unnormed, first * (d.HD + d.KD)));
+    return 0;
+}
+
+/* Of all rows, between the two chains. */
+static void attend(Model *m, size_t layer, const BlockInput *input, Activations *a) {
+    const Dims d = m->dims;
+    const LayerActivations *own = &a->layer[layer];
     const void *key = offset(m, own->qkv, d.HD), *value = offset(m, own->qkv, d.HD + d.KD);
     if (input->cache != NULL) {
         scatter_to_cache(m, layer, input, own->qkv);
         key = input->cache->key[layer], value = input->cache->value[layer];
     }
     AttentionShape shape = block_attention_shape(&m->config, m->options.compute, input->cache != NULL);
-    attention_forward(k, &shape, input->segment, input->segments, own->qkv, key, value, own->attended, own->lse,
-                      a->attention);
-    return gemm_forward(m->gemm, w->o, input->rows, own->attended, d.HD, own->middle, d.C, DTYPE_F32, true, error);
+    attention_forward(m->options.kernels, &shape, input->segment, input->segments, own->qkv, key, value, own->attended,
+                      own->lse, a->attention);
 }
 
-int block_forward(Model *m, size_t layer, const BlockInput *input, Activations *a, float *out, Error *error) {
+/* Of rows [first, first + rows): the output projection and the feed-forward. out NULL: up to gate and up. */
+static int feed_forward(Model *m, size_t layer, Activations *a, size_t first, size_t rows, float *out, Error *error) {
     const Dims d = m->dims;
     const LayerWeights *w = &m->layer[layer];
     const LayerActivations *own = &a->layer[layer];
     const DType type = m->options.compute;
-    if (attend(m, layer, input, a, error) != 0) return -1;
-    norm_forward(m, input->rows, own->middle, out, w->mlp_norm, a->normed);
-    if (gemm_forward(m->gemm, w->gate_up, input->rows, a->normed, d.C, own->gate_up, 2 * d.F, type, false, error) != 0)
+    float *middle = own->middle + first * d.C, *end = out == NULL ? NULL : out + first * d.C;
+    void *gate_up = a->pass == PASS_FORWARD ? own->gate_up : offset(m, own->gate_up, first * 2 * d.F);
+    if (gemm_forward(m->gemm, w->o, rows, offset(m, own->attended, first * d.HD), d.HD, middle, d.C, DTYPE_F32, true,
+                     error) != 0)
         return -1;
-    if (out == NULL) return 0;
-    swiglu_forward(m->options.kernels, input->rows, d.F, type, own->gate_up, a->product);
-    return gemm_forward(m->gemm, w->down, input->rows, a->product, d.F, out, d.C, DTYPE_F32, true, error);
+    norm_forward(m, rows, middle, end, w->mlp_norm, a->normed);
+    if (gemm_forward(m->gemm, w->gate_up, rows, a->normed, d.C, gate_up, 2 * d.F, type, false, error) != 0) return -1;
+    if (end == NULL) return 0;
+    swiglu_forward(m->options.kernels, rows, d.F, type, gate_up, a->product);
+    return gemm_forward(m->gemm, w->down, rows, a->product, d.F, end, d.C, DTYPE_F32, true, error);
+}
+
+int block_forward(Model *m, size_t layer, const BlockInput *input, Activations *a, float *out, Error *error) {
+    const size_t T = input->rows;
+    for (size_t t = 0; t < T; t += BLOCK_CHUNK)
+        if (project(m, layer, input, a, t, T - t < BLOCK_CHUNK ? T - t : BLOCK_CHUNK, error) != 0) return -1;
+    attend(m, layer, input, a);
+    for (size_t t = 0; t < T; t += BLOCK_CHUNK)
+        if (feed_forward(m, layer, a, t, T - t < BLOCK_CHUNK ? T - t : BLOCK_CHUNK, out, error) != 0) return -1;
+    return 0;
 }
 
 /* dx in the compute type, as the products read it. */

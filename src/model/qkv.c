@@ -6,7 +6,7 @@
 static float norm_eps(const Model *m) { return (float)m->config.norm_eps; }
 
 void qkv_forward(const Model *m, const LayerWeights *w, size_t rows, const int32_t *position, float *projected,
-                 const LayerActivations *a) {
+                 void *qkv, void *unnormed) {
     const Dims d = m->dims;
     const KernelTable *k = m->options.kernels;
     bool half = m->options.compute == DTYPE_BF16;
@@ -15,20 +15,17 @@ void qkv_forward(const Model *m, const LayerWeights *w, size_t rows, const int32
     for (size_t t = 0; t < rows; t++) {
         float *row = projected + t * d.QKV;
         if (w->qkv_bias != NULL) k->add(d.QKV, w->qkv_bias, row);
-        if (w->q_norm != NULL) {
-            if (a->unnormed != NULL) {
-                char *kept = (char *)a->unnormed + t * turned * size;
-                if (half)
-                    k->to_bf16(turned, row, (bf16 *)kept);
-                else
-                    memcpy(kept, row, turned * size);
-            }
-            for (size_t h = 0; h < d.H + d.Hkv; h++)
-                k->rmsnorm_row(d.D, row + h * d.D, h < d.H ? w->q_norm : w->k_norm, norm_eps(m), row + h * d.D,
-                               DTYPE_F32);
+        if (unnormed != NULL) {
+            char *kept = (char *)unnormed + t * turned * size;
+            if (half)
+                k->to_bf16(turned, row, (bf16 *)kept);
+            else
+                memcpy(kept, row, turned * size);
         }
+        for (size_t h = 0; w->q_norm != NULL && h < d.H + d.Hkv; h++)
+            k->rmsnorm_row(d.D, row + h * d.D, h < d.H ? w->q_norm : w->k_norm, norm_eps(m), row + h * d.D, DTYPE_F32);
         rope_row(d.H + d.Hkv, d.D, m->rope + (size_t)position[t] * d.D, DTYPE_F32, row, 0);
-        if (half) k->to_bf16(d.QKV, row, (bf16 *)a->qkv + t * d.QKV);
+        if (half) k->to_bf16(d.QKV, row, (bf16 *)qkv + t * d.QKV);
     }
 }
 

@@ -3,9 +3,10 @@
 #pragma once
 #include "model/model_state.h"
 
-/* projected: (T, QKV) float32, overwritten. Writes qkv and `unnormed` of `a`; in float32 qkv is projected. */
+/* projected: (T, QKV) float32, overwritten. qkv (T, QKV) of the compute type; in float32 it is `projected`. unnormed
+ * (T, (H + Hkv) D) or NULL: receives queries and keys as they were before their norm. */
 void qkv_forward(const Model *model, const LayerWeights *weights, size_t rows, const int32_t *position,
-                 float *projected, const LayerActivations *a);
+                 float *projected, void *qkv, void *unnormed);
 
 /* dqkv (T, QKV) of the compute type: from the gradient of what attention read to that of the projection, in place.
  * Adds the gradients of bias and norms of the layer. Sums over rows have a fixed order. */
