@@ -9,12 +9,17 @@ static int no_memory(size_t out, size_t in, Error *error) {
     return error_set(error, ERROR_MEMORY, "no memory for a weight of %zu x %zu", out, in);
 }
 
-static int create_side(GemmContext *context, GemmSide *side, size_t depth, size_t columns, DType compute,
-                       Error *error) {
-    if (gemm_side_init(context, side, depth, columns, gemm_side_input(context, compute), error) != 0) return -1;
-    side->b = aligned_alloc(64, side->bytes);
-    if (side->b == NULL) return no_memory(columns, depth, error);
-    memset(side->b, 0, side->bytes); // the gaps of blocked layouts are read
+/* The sides of a weight in one block, which the system hands out zeroed (the gaps of blocked layouts are read) and in
+ * large pages. */
+static int create_sides(GemmContext *context, GemmWeight *weight, unsigned uses, Error *error) {
+    const size_t out = weight->out, in = weight->in;
+    const DType type = gemm_side_input(context, weight->compute);
+    GemmSide *forward = &weight->forward, *data_gradient = &weight->data_gradient;
+    if (uses & GEMM_FORWARD && gemm_side_init(context, forward, in, out, type, error) != 0) return -1;
+    if (uses & GEMM_DATA_GRADIENT && gemm_side_init(context, data_gradient, out, in, type, error) != 0) return -1;
+    if (arena_create(&weight->block, forward->bytes + data_gradient->bytes, error) != 0) return -1;
+    forward->b = arena_take(&weight->block, forward->bytes, 1);
+    data_gradient->b = arena_take(&weight->block, data_gradient->bytes, 1);
     return 0;
 }
 
@@ -32,9 +37,7 @@ int gemm_weight_create(GemmContext *context, size_t out, size_t in, DType comput
         weight->plain = calloc(elements, dtype_bytes(compute));
         if (weight->plain == NULL) status = no_memory(out, in, error);
     } else {
-        if (uses & GEMM_FORWARD) status = create_side(context, &weight->forward, in, out, compute, error);
-        if (status == 0 && uses & GEMM_DATA_GRADIENT)
-            status = create_side(context, &weight->data_gradient, out, in, compute, error);
+        status = create_sides(context, weight, uses, error);
     }
     if (status == 0)
         *result = weight;
@@ -45,8 +48,7 @@ int gemm_weight_create(GemmContext *context, size_t out, size_t in, DType comput
 
 void gemm_weight_destroy(GemmWeight *weight) {
     if (weight == NULL) return;
-    free(weight->forward.b);
-    free(weight->data_gradient.b);
+    arena_destroy(&weight->block);
     free(weight->plain);
     free(weight);
 }
