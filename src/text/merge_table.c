@@ -7,9 +7,11 @@
 
 bool merge_table_create(MergeTable *t, size_t merges) {
     unsigned log2 = 6;
-    while (log2 < 40 && (size_t)1 << log2 < 2 * merges) log2++;
+    *t = (MergeTable){.ranks = merges};
+    if (merges >= MERGE_NONE) return false;
+    while ((size_t)1 << log2 < 2 * merges) log2++;
     size_t slots = (size_t)1 << log2;
-    *t = (MergeTable){.shift = 64 - log2, .ranks = merges};
+    t->shift = 64 - log2;
     t->slot = malloc(slots * sizeof *t->slot);
     t->merged = calloc(merges + 1, sizeof *t->merged);
     if (t->slot == NULL || t->merged == NULL) {

@@ -9,7 +9,8 @@ bool vocabulary_create(Vocabulary *v, size_t ids, size_t strings, size_t bytes) 
     *v = (Vocabulary){.ids = ids};
     size_t pool, slot_bytes;
     unsigned log2 = 6;
-    while (log2 < 40 && (size_t)1 << log2 < 2 * strings) log2++;
+    if (strings > UINT32_MAX) return false;
+    while ((size_t)1 << log2 < 2 * strings) log2++;
     if (!size_add(bytes, strings, &pool) || !size_multiply((size_t)1 << log2, sizeof *v->slot, &slot_bytes))
         return false;
     v->shift = 64 - log2;
