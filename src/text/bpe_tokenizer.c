@@ -54,11 +54,8 @@ static int encode_text(Encoding *e, const char *text, size_t n) {
 
 int tokenizer_encode(const Tokenizer *t, const char *text, size_t bytes, bool add_special, TokenList *out,
                      Error *error) {
-    Encoding e = {.t = t,
-                  .pretokenize = pretokenize_scratch_create(),
-                  .bpe = bpe_scratch_create(),
-                  .out = out,
-                  .error = error};
+    Encoding e = {
+        .t = t, .pretokenize = pretokenize_scratch_create(), .bpe = bpe_scratch_create(), .out = out, .error = error};
     Buffer repaired = {0};
     size_t before = out->count;
     int result = -1;
