@@ -10,7 +10,7 @@
  * only: not on batching, order, thread count or what was done before a restart [GE-1]. A response holds the tokens as
  * sampled, stop token included, with the raw log-prob of each (temperature 1, whole vocabulary), which is the policy's
  * score and the loss reference later on [GE-2].
- * Claims: [GE-n] are checked by tests/unit/test_generate.c. */
+ * Claims: [GE-n] are checked by tests/unit/test_generate.c and test_generate_batching.c. */
 #pragma once
 #include "base/error.h"
 #include "base/log.h"
