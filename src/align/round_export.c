@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "store/export.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,12 +30,37 @@ static int pairs(const DiceRun *run, uint32_t round, const char *path, const dou
     return export_pairs(run->store, round, path, NULL, error);
 }
 
+/* Half-written files that a killed process has left of NAME. */
+static int remove_leftovers(const char *directory, const char *name, Error *error) {
+    DIR *files = opendir(directory);
+    size_t length = strlen(name);
+    if (files == NULL) return error_errno(error, directory, "read the directory");
+    int result = 0;
+    for (const struct dirent *file; result == 0 && (file = readdir(files)) != NULL;) {
+        if (strncmp(file->d_name, name, length) != 0 || strncmp(file->d_name + length, ".partial", 8) != 0) continue;
+        char *path = file_join(directory, file->d_name);
+        result = path == NULL ? no_memory(error) : file_remove_tree(path, error);
+        free(path);
+    }
+    closedir(files);
+    return result;
+}
+
+/* OUTPUT/round-T/NAME, to be freed; its directory is there and has nothing half-written of it. */
+static int prepare(const DiceRun *run, uint32_t round, const char *name, char **path, Error *error) {
+    char *directory = dice_run_path(run, round, "");
+    *path = dice_run_path(run, round, name);
+    int result = directory == NULL || *path == NULL ? no_memory(error) : file_make_directory(directory, error);
+    if (result == 0) result = remove_leftovers(directory, name, error);
+    free(directory);
+    return result;
+}
+
 static int to_file(const DiceRun *run, uint32_t round, const char *name, Export export, const double *rewards,
                    size_t count, Error *error) {
-    char *directory = dice_run_path(run, round, ""), *path = dice_run_path(run, round, name);
-    int result = directory == NULL || path == NULL ? no_memory(error) : file_make_directory(directory, error);
+    char *path;
+    int result = prepare(run, round, name, &path, error);
     if (result == 0) result = export(run, round, path, rewards, count, error);
-    free(directory);
     free(path);
     return result;
 }
@@ -106,8 +132,8 @@ int round_export_mix(const DiceRun *run, uint32_t round, Error *error) {
     StoredMix *mix = NULL;
     StoredPair *pair = NULL;
     size_t rows, pairs;
-    char *directory = dice_run_path(run, round, ""), *path = dice_run_path(run, round, "train.jsonl");
-    int result = directory == NULL || path == NULL ? no_memory(error) : file_make_directory(directory, error);
+    char *path;
+    int result = prepare(run, round, "train.jsonl", &path, error);
     if (result == 0) result = round_table_load(&table, run, round, error);
     if (result == 0) {
         result = run_store_get_mix(run->store, round, &mix, &rows, error);
@@ -117,7 +143,6 @@ int round_export_mix(const DiceRun *run, uint32_t round, Error *error) {
     }
     free(mix);
     free(pair);
-    free(directory);
     free(path);
     return result;
 }
