@@ -41,23 +41,25 @@ static void *grow(void *array, size_t count, size_t element) {
 /* The number of a prompt, which gets one if it is new. */
 static int number_of(PreferenceData *data, const json_t *prompt, size_t *number, Error *error) {
     if (data->index == NULL && (data->index = json_object()) == NULL) return no_memory(error);
-    char *text = json_dumps(prompt, JSON_COMPACT | JSON_ENCODE_ANY);
-    if (text == NULL) return no_memory(error);
-    const json_t *known = json_object_get(data->index, text);
+    char *key = json_dumps(prompt, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS), *text = NULL;
+    const json_t *known = key == NULL ? NULL : json_object_get(data->index, key);
+    int result = 0;
     if (known != NULL) {
         *number = (size_t)json_integer_value(known);
-        free(text);
-        return 0;
+    } else {
+        *number = data->prompts;
+        EncodedPrompt *grown = grow(data->prompt, data->prompts, sizeof *grown);
+        if (grown != NULL) data->prompt = grown;
+        if (key != NULL && grown != NULL) text = json_dumps(prompt, JSON_COMPACT | JSON_ENCODE_ANY);
+        if (text == NULL || json_object_set_new(data->index, key, json_integer((json_int_t)data->prompts)) != 0) {
+            free(text);
+            result = no_memory(error);
+        } else {
+            data->prompt[data->prompts++] = (EncodedPrompt){.text = text};
+        }
     }
-    EncodedPrompt *grown = grow(data->prompt, data->prompts, sizeof *grown);
-    if (grown != NULL) data->prompt = grown;
-    if (grown == NULL || json_object_set_new(data->index, text, json_integer((json_int_t)data->prompts)) != 0) {
-        free(text);
-        return no_memory(error);
-    }
-    *number = data->prompts;
-    data->prompt[data->prompts++] = (EncodedPrompt){.text = text};
-    return 0;
+    free(key);
+    return result;
 }
 
 int preference_data_prepare_row(const EncodeRules *rules, PreferenceRow *row, Error *error) {
@@ -116,7 +118,7 @@ static void lists_free(Lists *lists) {
 static int encode_prompt(PreferenceData *data, const EncodeRules *rules, const PreferenceRow *row, size_t number,
                          Lists *lists, Error *error) {
     EncodedPrompt *prompt = &data->prompt[number];
-    if (prompt->ids != NULL) return 0;
+    if (prompt->ids != NULL || prompt->overlong) return 0;
     token_list_clear(&lists->prompt);
     json_t *variables = variables_of(rules, row);
     int result = chat_encode_prompt(rules->chat, row->prompt, variables, &lists->prompt, error);
@@ -124,6 +126,7 @@ static int encode_prompt(PreferenceData *data, const EncodeRules *rules, const P
     if (result != 0) return -1;
     if (lists->prompt.count == 0) return error_set(error, ERROR_INPUT, "the prompt has no tokens");
     if (lists->prompt.count >= rules->max_tokens) {
+        prompt->overlong = true;
         data->overlong_prompts++;
         return 0;
     }

@@ -21,11 +21,12 @@ typedef struct {
     OverlongRule overlong;
 } EncodeRules;
 
-/* A prompt; `text` is its JSON (messages or a string), the key that makes it distinct. */
+/* A prompt; `text` is its JSON (messages or a string) as it was read first. The order of keys makes no other prompt. */
 typedef struct {
     char *text;
     int32_t *ids; // rendered for sampling; NULL where it leaves no room for a response
     size_t length;
+    bool overlong;     // it leaves none
     bool from_prompts; // it was in a file of prompts
 } EncodedPrompt;
 
@@ -46,7 +47,7 @@ typedef struct {
     EncodedPair *pair;
     size_t pairs;
     size_t overlong_prompts, overlong_pairs, cut_pairs; // dropped, dropped, cut
-    json_t *index;                                      // prompt text -> number
+    json_t *index;                                      // prompt with sorted keys -> number
 } PreferenceData;
 
 void preference_data_free(PreferenceData *data);

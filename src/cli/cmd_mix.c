@@ -36,7 +36,7 @@ static int print_counts(size_t generated, size_t offline, Error *error) {
 /* Numbers that tell prompts apart, the same in both files. */
 static int number_prompts(json_t *index, const PreferenceFile *file, size_t *number, Error *error) {
     for (size_t i = 0; i < file->count; i++) {
-        char *text = json_dumps(file->rows[i].prompt, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *text = json_dumps(file->rows[i].prompt, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
         if (text == NULL) return error_set(error, ERROR_MEMORY, "no memory for the prompts");
         const json_t *known = json_object_get(index, text);
         number[i] = known != NULL ? (size_t)json_integer_value(known) : json_object_size(index);

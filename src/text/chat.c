@@ -110,33 +110,42 @@ static int append_tokens(const json_t *part, TokenList *ids, Error *error) {
     return 0;
 }
 
-/* Ids of prompt followed by response (NULL: none), whole. */
-static int encode_whole(const Chat *chat, const json_t *prompt, const json_t *extra, const json_t *response,
-                        TokenList *ids, Error *error) {
-    Buffer text = {0};
-    int result = -1;
-    if (is_tokens(prompt))
-        return append_tokens(prompt, ids, error) != 0 || (response != NULL && append_tokens(response, ids, error) != 0)
-                   ? -1
-                   : 0;
+/* Text of prompt followed by response (NULL: none), whole. */
+static int whole_text(const Chat *chat, const json_t *prompt, const json_t *extra, const json_t *response, Buffer *text,
+                      Error *error) {
+    int result = 0;
     if (json_is_string(prompt)) {
-        buffer_append(&text, json_string_value(prompt), json_string_length(prompt));
-        if (response != NULL) buffer_append(&text, json_string_value(response), json_string_length(response));
-        result = 0;
+        buffer_append(text, json_string_value(prompt), json_string_length(prompt));
+        if (response != NULL) buffer_append(text, json_string_value(response), json_string_length(response));
     } else {
         json_t *all = json_copy((json_t *)(uintptr_t)prompt); // shallow; jansson counts references in const objects too
         if (all == NULL || (response != NULL && json_array_extend(all, (json_t *)(uintptr_t)response) != 0))
-            error_set(error, ERROR_MEMORY, "no memory for a conversation");
+            result = error_set(error, ERROR_MEMORY, "no memory for a conversation");
         else
-            result = chat_render(chat, all, extra, response == NULL, &text, error);
+            result = chat_render(chat, all, extra, response == NULL, text, error);
         json_decref(all);
     }
-    if (result == 0 && text.failed) result = error_set(error, ERROR_MEMORY, "no memory for the text of a conversation");
-    if (result == 0)
-        result = tokenizer_encode(chat->tokenizer, text.data == NULL ? "" : text.data, text.size,
-                                  json_is_string(prompt), ids, error);
-    buffer_free(&text);
-    return result;
+    return result == 0 && text->failed ? error_set(error, ERROR_MEMORY, "no memory for the text of a conversation")
+                                       : result;
+}
+
+/* Ids of prompt followed by response (NULL: none), whole. */
+static int encode_whole(const Chat *chat, const json_t *prompt, const json_t *extra, const json_t *response,
+                        TokenList *ids, Error *error) {
+    int result = 0;
+    if (is_tokens(prompt)) {
+        if (append_tokens(prompt, ids, error) != 0 || (response != NULL && append_tokens(response, ids, error) != 0))
+            return -1;
+    } else {
+        Buffer text = {0};
+        result = whole_text(chat, prompt, extra, response, &text, error);
+        if (result == 0)
+            result = tokenizer_encode(chat->tokenizer, text.data == NULL ? "" : text.data, text.size,
+                                      json_is_string(prompt), ids, error);
+        buffer_free(&text);
+    }
+    return result == 0 && ids->failed ? error_set(error, ERROR_MEMORY, "no memory for the tokens of a conversation")
+                                      : result;
 }
 
 int chat_encode_prompt(const Chat *chat, const json_t *prompt, const json_t *extra, TokenList *ids, Error *error) {

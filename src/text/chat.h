@@ -41,9 +41,8 @@ int chat_render(const Chat *chat, const json_t *messages, const json_t *extra, b
 /* Appends the ids of a prompt, the assistant's turn opened. */
 int chat_encode_prompt(const Chat *chat, const json_t *prompt, const json_t *extra, TokenList *ids, Error *error);
 
-/* The ids of a prompt and its `responses` <= CHAT_RESPONSES_MAX answers (arrays of messages behind a conversation,
- * strings behind plain text). Lists are overwritten. An answer without tokens is ERROR_INPUT. */
-enum { CHAT_RESPONSES_MAX = 2 };
+/* The ids of a prompt and of `responses` answers to it (arrays of messages behind a conversation, strings behind plain
+ * text, ids behind ids). Lists are overwritten. An answer without tokens is ERROR_INPUT. */
 int chat_encode_responses(const Chat *chat, const json_t *prompt, const json_t *extra, const json_t *const *response,
                           size_t responses, ChatEnd end, TokenList *prompt_ids, TokenList *response_ids, Error *error);
 /* Appends the text of a sampled response, without the stop token at its end and other special tokens. */
