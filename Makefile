@@ -97,6 +97,18 @@ check:
 	tools/install_packages build test
 	tests/check
 
+# Hours rather than minutes: the thread sanitizer, clang, every fuzzer RUNS times (100000), the whole of ../shared/oracle.
+.PHONY: check-long
+check-long: check
+	tools/install_packages fuzz
+	tests/check_long $(or $(RUNS),100000)
+
+.PHONY: install
+install: $(BUILD)/dice $(BUILD)/libdice.a
+	install -D -m 755 $(BUILD)/dice $(DESTDIR)$(PREFIX)/bin/dice
+	install -D -m 644 $(BUILD)/libdice.a $(DESTDIR)$(PREFIX)/lib/libdice.a
+	cd src && find . -name '*.h' -not -path './cli/*' -exec install -D -m 644 {} $(DESTDIR)$(PREFIX)/include/dice/{} \;
+
 .PHONY: lint
 lint:
 	tools/install_packages build lint
