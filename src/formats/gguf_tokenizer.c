@@ -60,6 +60,14 @@ static int read_vocabulary(const Gguf *g, json_t *vocab, GgufArray tokens, Error
     return 0;
 }
 
+/* Phi-3's special tokens take the white space behind them along; GGUF has no key for that, so it goes by the
+ * architecture. */
+static bool takes_space_behind(const Gguf *g, GgufString token) {
+    GgufString architecture = {"", 0};
+    if (gguf_string(g, "general.architecture", &architecture, NULL) != 0 || !equals(architecture, "phi3")) return false;
+    return !equals(token, "<unk>") && !equals(token, "<s>") && !equals(token, "<|endoftext|>");
+}
+
 /* [GT-2] */
 static int read_added(const Gguf *g, json_t *added, GgufArray tokens, bool spm, Error *error) {
     GgufArray types;
@@ -74,8 +82,9 @@ static int read_added(const Gguf *g, json_t *added, GgufArray tokens, bool spm, 
         if (!special && type != TYPE_USER_DEFINED) continue;
         if (t.bytes == 0)
             return error_set(error, ERROR_INPUT, "%s: the special token %lld is empty", gguf_name(g), (long long)id);
-        json_t *entry = json_pack("{s:I, s:s%, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", t.text, t.bytes,
-                                  "single_word", 0, "lstrip", 0, "rstrip", 0, "normalized", 0, "special", special);
+        json_t *entry =
+            json_pack("{s:I, s:s%, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", t.text, t.bytes, "single_word", 0,
+                      "lstrip", 0, "rstrip", takes_space_behind(g, t), "normalized", 0, "special", special);
         if (entry == NULL || json_array_append_new(added, entry) != 0) return no_memory(g, error);
     }
     return 0;
