@@ -6,8 +6,10 @@
  *
  * A template comes with a download and is not trusted: it can only read the context, and steps (time), memory, output
  * and nesting are bounded; each breach is an ERROR_INPUT that names template, line and limit.
- * Not here (ERROR_UNSUPPORTED, with its line): include, import, extends and the rarer filters; Markup (`safe` and
- * `escape` give plain strings); whole numbers beyond 64 bits.
+ * Not here (ERROR_UNSUPPORTED, with its line): include, import, extends, block, autoescape, whole numbers beyond 64 bits,
+ * and the filters filesizeformat, pprint, random, striptags, urlencode, urlize, wordwrap and xmlattr.
+ * Differs: `safe` and `escape` give plain strings, not Markup; map, select and their like walk their list at once, so an
+ * item that fails does so even where nothing asks for it; what Python shows by its address shows its type alone.
  * Memory: a ChatTemplate owns its tree and may be rendered by several threads at once. */
 #pragma once
 #include "base/buffer.h"

@@ -38,6 +38,11 @@ void jinja_build_fill(JinjaBuilder *b, const char *bytes, size_t size, size_t ti
     size_t total;
     if (!size_multiply(size, times, &total)) total = SIZE_MAX;
     jinja_build_room(b, total);
+    if (size == 1 && !b->failed && times > 0) {
+        memset(b->bytes + b->size, bytes[0], times);
+        b->size += times;
+        return;
+    }
     for (; !b->failed && size > 0 && times > 0; times--) jinja_build(b, bytes, size);
 }
 

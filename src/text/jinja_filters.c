@@ -128,7 +128,9 @@ FILTER(truncate) {
     if (jinja_argument_text(run, self, "s", &text) != 0 || jinja_charge_text(run, text.text.size) != 0) return -1;
     jinja_string_window(&text, 0, length - tail, &part, &offset);
     JinjaValue space = jinja_literal(" ");
-    if (!jinja_truth(&argument[1]) && jinja_string_find(&part, &space, true, &at)) part.text.size = at;
+    int found = jinja_truth(&argument[1]) ? 0 : jinja_string_find(run, &part, &space, true, &at);
+    if (found < 0) return -1;
+    if (found > 0) part.text.size = at;
     JinjaValue both[2] = {part, end};
     return jinja_join(run, both, 2, out);
 }

@@ -45,7 +45,7 @@ int jinja_loop_find(JinjaEval *e, JinjaLoop *loop, size_t index, bool *there) {
     return 0;
 }
 
-/* [cycle, changed]: methods whose `self` is the loop. */
+/* The methods of `loop`, which is their self. */
 static int cycle(JinjaRun *run, const JinjaValue *self, const JinjaValue *argument, const JinjaArguments *all,
                  JinjaValue *out) {
     (void)argument;

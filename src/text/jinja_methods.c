@@ -112,11 +112,11 @@ static int find(JinjaRun *run, const JinjaValue *self, const JinjaValue *argumen
     if (jinja_argument_text(run, &argument[0], "sub", &what) != 0 ||
         window(run, self, argument, &part, &offset, &inside) != 0)
         return -1;
-    if (jinja_charge_text(run, part.text.size * (last ? 1 + what.text.size / 64 : 1)) != 0) return -1;
-    inside = inside && jinja_string_find(&part, &what, last, &at);
-    if (must && !inside) return jinja_fail(run, "the text looked for is not there");
-    *out = jinja_int(inside ? (int64_t)(offset + jinja_utf8_count(part.text.bytes, at)) : -1);
-    return 0;
+    int found = inside ? jinja_string_find(run, &part, &what, last, &at) : 0;
+    if (found < 0) return -1;
+    if (must && found == 0) return jinja_fail(run, "the text looked for is not there");
+    *out = jinja_int(found > 0 ? (int64_t)(offset + jinja_utf8_count(part.text.bytes, at)) : -1);
+    return found > 0 ? jinja_charge_text(run, at) : 0;
 }
 
 METHOD(str_find) { return (void)all, find(run, self, argument, false, false, out); }
@@ -127,19 +127,21 @@ METHOD(str_rindex) { return (void)all, find(run, self, argument, true, true, out
 METHOD(str_count) {
     (void)all;
     JinjaValue what, part;
-    size_t offset, at, found = 0;
+    size_t offset, at;
+    int64_t count = 0;
+    int found = 1;
     bool inside;
     if (jinja_argument_text(run, &argument[0], "sub", &what) != 0 ||
         window(run, self, argument, &part, &offset, &inside) != 0)
         return -1;
-    if (inside && what.text.size == 0) found = jinja_utf8_count(part.text.bytes, part.text.size) + 1;
-    while (inside && what.text.size > 0 && jinja_string_find(&part, &what, false, &at)) {
-        found++;
+    if (inside && what.text.size == 0) count = (int64_t)jinja_utf8_count(part.text.bytes, part.text.size) + 1;
+    while (inside && what.text.size > 0 && (found = jinja_string_find(run, &part, &what, false, &at)) > 0) {
+        count++;
         part.text.bytes += at + what.text.size;
         part.text.size -= at + what.text.size;
     }
-    *out = jinja_int((int64_t)found);
-    return jinja_charge_text(run, self->text.size);
+    *out = jinja_int(count);
+    return found < 0 ? -1 : jinja_charge_text(run, self->text.size);
 }
 
 static int pad(JinjaRun *run, const JinjaValue *self, const JinjaValue *argument, JinjaAlign align, JinjaValue *out) {
@@ -185,13 +187,14 @@ static int partition(JinjaRun *run, const JinjaValue *self, const JinjaValue *ar
     size_t at;
     if (item == NULL || jinja_argument_text(run, &argument[0], "sep", &separator) != 0) return -1;
     if (separator.text.size == 0) return jinja_fail(run, "a text cannot be split at an empty separator");
-    bool found = jinja_string_find(self, &separator, last, &at);
+    int found = jinja_string_find(run, self, &separator, last, &at);
+    if (found < 0) return -1;
     size_t behind = found ? at + separator.text.size : 0;
     item[0] = found ? jinja_string(self->text.bytes, at) : last ? nothing : *self;
     item[1] = found ? separator : nothing;
     item[2] = found ? jinja_string(self->text.bytes + behind, self->text.size - behind) : last ? *self : nothing;
     *out = jinja_list(JINJA_TUPLE, item, 3);
-    return jinja_charge_text(run, self->text.size);
+    return 0;
 }
 
 METHOD(str_partition) { return (void)all, partition(run, self, argument, false, out); }

@@ -87,8 +87,7 @@ static JinjaFlow render_if(JinjaEval *e, const JinjaNode *node) {
     }
 }
 
-/* The rounds of a loop. *completed: some round reached its end, which is what keeps Jinja2 from running the else part.
- */
+/* The rounds of a loop. *completed: some round reached its end; only that keeps Jinja2 from running the else part. */
 static JinjaFlow render_rounds(JinjaEval *e, JinjaLoop *loop, bool *completed) {
     const JinjaNode *node = loop->node;
     JinjaScope *before = e->scope, *scope = jinja_scope_push(e, loop->outer);
@@ -204,6 +203,7 @@ static JinjaFlow render_generation(JinjaEval *e, const JinjaNode *node) {
         e->counted_bytes = begin;
     }
     ChatSpan span = {.begin_byte = begin, .end_byte = begin + size, .begin_char = e->counted_chars};
+    if (jinja_charge_text(&e->run, size) != 0) return JINJA_FLOW_FAILED;
     span.end_char = span.begin_char + (size == 0 ? 0 : jinja_utf8_count(e->out->data + start, size));
     return add_span(e, span) != 0 ? JINJA_FLOW_FAILED : JINJA_FLOW_ON;
 }

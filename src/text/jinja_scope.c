@@ -63,12 +63,14 @@ static int look_up(JinjaEval *e, const JinjaValue *name, JinjaValue *out) {
 }
 
 int jinja_variable(JinjaEval *e, size_t name, JinjaValue *out) {
-    for (const JinjaScope *scope = e->scope; scope != NULL; scope = scope->parent)
-        for (size_t i = 0; i < scope->count; i++)
+    size_t passed = 0;
+    for (const JinjaScope *scope = e->scope; scope != NULL; scope = scope->parent, passed++)
+        for (size_t i = 0; i < scope->count; i++, passed++)
             if (scope->binding[i].name == name) {
                 *out = scope->binding[i].value;
                 return 0;
             }
+    if (passed >= 32 && jinja_charge(&e->run, passed / 32) != 0) return -1;
     if (e->root[name].type == JINJA_ABSENT && look_up(e, &e->tree->name[name], &e->root[name]) != 0) return -1;
     *out = e->root[name];
     return 0;

@@ -4,26 +4,32 @@
 
 #include <string.h>
 
-static bool is_stripped(uint32_t c, const JinjaValue *chars) {
+/* 1 where a character goes, 0 where it stays, -1 beyond the run's steps. */
+static int is_stripped(JinjaRun *run, uint32_t c, const JinjaValue *chars) {
     if (chars == NULL) return jinja_char_is(c, JINJA_CHAR_SPACE);
+    if (jinja_charge_text(run, chars->text.size) != 0) return -1;
     for (size_t at = 0, taken; at < chars->text.size; at += taken)
-        if (jinja_utf8_decode(chars->text.bytes + at, chars->text.size - at, &taken) == c) return true;
-    return false;
+        if (jinja_utf8_decode(chars->text.bytes + at, chars->text.size - at, &taken) == c) return 1;
+    return 0;
 }
 
 int jinja_string_strip(JinjaRun *run, const JinjaValue *text, const JinjaValue *chars, bool left, bool right,
                        JinjaValue *out) {
     const char *bytes = text->text.bytes;
     size_t begin = 0, end = text->text.size, taken;
-    while (left && begin < end && is_stripped(jinja_utf8_decode(bytes + begin, end - begin, &taken), chars))
+    int goes = 1;
+    while (left && begin < end) {
+        if ((goes = is_stripped(run, jinja_utf8_decode(bytes + begin, end - begin, &taken), chars)) <= 0) break;
         begin += taken;
-    while (right && begin < end) {
+    }
+    while (right && begin < end && goes >= 0) {
         size_t n = jinja_utf8_size_before(bytes + begin, end - begin);
-        if (!is_stripped(jinja_utf8_decode(bytes + end - n, n, &taken), chars)) break;
+        if ((goes = is_stripped(run, jinja_utf8_decode(bytes + end - n, n, &taken), chars)) <= 0) break;
         end -= n;
     }
+    if (goes < 0 || jinja_charge_text(run, text->text.size - (end - begin)) != 0) return -1;
     *out = jinja_string(bytes + begin, end - begin);
-    return jinja_charge_text(run, (text->text.size - out->text.size) * (chars == NULL ? 1 : 1 + chars->text.size));
+    return 0;
 }
 
 static bool is_ascii(const JinjaValue *text) {
@@ -107,13 +113,16 @@ int jinja_string_replace(JinjaRun *run, const JinjaValue *text, const JinjaValue
     }
     JinjaValue rest = *text;
     size_t at;
-    for (; count != 0 && !b.failed && jinja_string_find(&rest, old, false, &at); count -= count > 0) {
+    int found = 1;
+    for (; count != 0 && !b.failed && (found = jinja_string_find(run, &rest, old, false, &at)) > 0;
+         count -= count > 0) {
         jinja_build_room(&b, rest.text.size);
         jinja_build(&b, rest.text.bytes, at);
         jinja_build(&b, with->text.bytes, with->text.size);
         rest.text.bytes += at + old->text.size;
         rest.text.size -= at + old->text.size;
     }
+    if (found < 0) return -1;
     if (rest.text.size == text->text.size) {
         *out = *text;
         return jinja_charge_text(run, text->text.size);
@@ -145,7 +154,9 @@ static int add_part(Parts *parts, const char *bytes, size_t size) {
 static int split_at(Parts *parts, const JinjaValue *text, const JinjaValue *separator, int64_t count, bool right) {
     JinjaValue rest = *text;
     size_t at;
-    for (; count != 0 && jinja_string_find(&rest, separator, right, &at); count -= count > 0) {
+    int found = 1;
+    for (; count != 0 && (found = jinja_string_find(parts->run, &rest, separator, right, &at)) > 0;
+         count -= count > 0) {
         size_t behind = at + separator->text.size;
         int status = right ? add_part(parts, rest.text.bytes + behind, rest.text.size - behind)
                            : add_part(parts, rest.text.bytes, at);
@@ -153,7 +164,7 @@ static int split_at(Parts *parts, const JinjaValue *text, const JinjaValue *sepa
         if (!right) rest.text.bytes += behind;
         rest.text.size = right ? at : rest.text.size - behind;
     }
-    return add_part(parts, rest.text.bytes, rest.text.size);
+    return found < 0 ? -1 : add_part(parts, rest.text.bytes, rest.text.size);
 }
 
 /* Bytes of the blanks (or of what is not blank) at one end. */
@@ -238,19 +249,25 @@ bool jinja_string_window(const JinjaValue *text, int64_t start, int64_t end, Jin
     return true;
 }
 
-bool jinja_string_find(const JinjaValue *text, const JinjaValue *part, bool last, size_t *at) {
+int jinja_string_find(JinjaRun *run, const JinjaValue *text, const JinjaValue *part, bool last, size_t *at) {
+    const char *bytes = text->text.bytes;
     size_t size = text->text.size, n = part->text.size;
     *at = last ? size : 0;
-    if (n == 0) return true;
-    if (n > size) return false;
+    if (n == 0) return 1;
+    if (n > size) return 0;
     if (!last) {
-        const char *found = memmem(text->text.bytes, size, part->text.bytes, n);
-        *at = found == NULL ? 0 : (size_t)(found - text->text.bytes);
-        return found != NULL;
+        const char *found = memmem(bytes, size, part->text.bytes, n);
+        *at = found == NULL ? 0 : (size_t)(found - bytes);
+        return jinja_charge_text(run, found == NULL ? size : *at) != 0 ? -1 : found != NULL;
     }
-    for (*at = size - n + 1; (*at)-- > 0;)
-        if (memcmp(text->text.bytes + *at, part->text.bytes, n) == 0) return true;
-    return false;
+    for (size_t end = size - n + 1; end > 0; end = *at) { // candidates from the right, each charged
+        const char *found = memrchr(bytes, part->text.bytes[0], end);
+        if (jinja_charge_text(run, n + (found == NULL ? end : end - (size_t)(found - bytes))) != 0) return -1;
+        if (found == NULL) return 0;
+        *at = (size_t)(found - bytes);
+        if (memcmp(found, part->text.bytes, n) == 0) return 1;
+    }
+    return 0;
 }
 
 bool jinja_string_begins(const JinjaValue *text, const JinjaValue *part) {

@@ -28,8 +28,8 @@ int jinja_string_lines(JinjaRun *run, const JinjaValue *text, bool keep_ends, Ji
 
 /* The part [start, end) of a text; *offset is its first code point; false where it begins beyond the end. */
 bool jinja_string_window(const JinjaValue *text, int64_t start, int64_t end, JinjaValue *part, size_t *offset);
-/* The first (or last) byte offset of `part` in `text`; false where it is not there. */
-bool jinja_string_find(const JinjaValue *text, const JinjaValue *part, bool last, size_t *at);
+/* The first (or last) byte offset of `part` in `text`: 1 where it is there, 0 where not, -1 beyond the run's steps. */
+int jinja_string_find(JinjaRun *run, const JinjaValue *text, const JinjaValue *part, bool last, size_t *at);
 bool jinja_string_begins(const JinjaValue *text, const JinjaValue *part);
 bool jinja_string_ends(const JinjaValue *text, const JinjaValue *part);
 

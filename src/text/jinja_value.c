@@ -150,7 +150,7 @@ int jinja_equal(JinjaRun *run, const JinjaValue *a, const JinjaValue *b, bool *e
         return 0;
     case JINJA_STRING:
         *equal = jinja_same_text(a, b);
-        return *equal ? jinja_charge_text(run, a->text.size) : 0;
+        return a->text.size == b->text.size ? jinja_charge_text(run, a->text.size) : 0;
     case JINJA_RANGE:
         *equal = a->range->count == b->range->count && (a->range->count == 0 || a->range->start == b->range->start) &&
                  (a->range->count < 2 || a->range->step == b->range->step);
@@ -222,10 +222,12 @@ const JinjaValue *jinja_dict_text(const JinjaValue *dict, const char *key, size_
     return NULL;
 }
 
+#define PLAIN_KEY 256 // comparing longer ones is charged by their length
+
 int jinja_dict_get(JinjaRun *run, const JinjaValue *dict, const JinjaValue *key, const JinjaValue **found) {
     *found = NULL;
     if (jinja_charge(run, 1 + dict->dict.count / 16) != 0) return -1;
-    if (key->type == JINJA_STRING) {
+    if (key->type == JINJA_STRING && key->text.size <= PLAIN_KEY) {
         *found = jinja_dict_text(dict, key->text.bytes, key->text.size);
         return 0;
     }

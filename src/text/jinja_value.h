@@ -22,8 +22,8 @@ typedef enum {
     JINJA_LIST,
     JINJA_TUPLE,
     JINJA_DICT,
-    JINJA_VIEW,     // dict.keys(), .values(), .items()
-    JINJA_RANGE,    //
+    JINJA_VIEW, // dict.keys(), .values(), .items()
+    JINJA_RANGE,
     JINJA_ITERATOR, // what map, select and their like give: can be walked once
     JINJA_NAMESPACE,
     JINJA_FUNCTION,
