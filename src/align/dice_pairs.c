@@ -161,6 +161,14 @@ static json_t *describe(const Pairing *p, const ScoredResponses *scored) {
     return summary;
 }
 
+static int no_pairs(const Pairing *p, Error *error) {
+    return error_set(
+        error, ERROR_INPUT,
+        "round %u: none of %zu prompts has %zu responses that pass the filters: raise sample.max_new_tokens, lower "
+        "filter.min_responses, or look at %s/round-%u/responses.jsonl",
+        p->round, p->table.prompts, round_table_filter(p->run).min_responses, p->run->recipe->output, p->round);
+}
+
 static int make_pairs(Pairing *p, Error *error) {
     const Recipe *r = p->run->recipe;
     const RoundTable *t = &p->table;
@@ -171,11 +179,7 @@ static int make_pairs(Pairing *p, Error *error) {
                                     .prompts = t->prompts,
                                     .responses = t->responses};
     if (t->usable == 0)
-        return error_set(
-            error, ERROR_INPUT,
-            "round %u: none of %zu prompts has %zu responses that pass the filters: raise sample.max_new_tokens, lower "
-            "filter.min_responses, or look at OUTPUT/round-%u/responses.jsonl",
-            p->round, t->prompts, round_table_filter(p->run).min_responses, p->round);
+        return round_export_scored(p->run, p->round, t, p->reward, error) != 0 ? -1 : no_pairs(p, error);
     if (fit_alpha(r, &scored, &p->fit, error) != 0) return -1;
     pair_select(&scored, p->fit.alpha, p->text, 2, r->reward.min_gap_noise * p->noise_sd, p->pair, &p->counts);
     if (put_pairs(p, error) != 0 || round_export_scored(p->run, p->round, t, p->reward, error) != 0) return -1;

@@ -161,6 +161,7 @@ static EncodeRules rules_of(const DiceRun *run) {
                          .end =
                              r->reward.response_end == RECIPE_RESPONSE_END_TEMPLATE ? CHAT_END_TEMPLATE : CHAT_END_STOP,
                          .max_tokens = run->max_tokens,
+                         .vocabulary = run->config.vocabulary,
                          .overlong = r->data.overlong == RECIPE_OVERLONG_CUT ? OVERLONG_CUT : OVERLONG_DROP};
 }
 

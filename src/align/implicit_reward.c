@@ -81,6 +81,7 @@ int implicit_reward_score(Model *model, const ScoreItem *item, size_t items, siz
         if (result == 0 && scorer.batch.branches == 0) break; // only items without responses were left
         if (result == 0) result = compute(&scorer, error);
         if (result == 0) result = deliver(&scorer, from, sink, context, error);
+        if (result != 0) break;
         tokens += (double)scorer.batch.rows;
         log_progress(log, &(LogProgress){
                               .stage = stage, .done = place.item, .total = items, .unit = "prompts", .tokens = tokens});

@@ -105,6 +105,16 @@ static bool fit(PreferenceData *data, const EncodeRules *rules, size_t prompt, T
     return true;
 }
 
+static int check_ids(const EncodeRules *rules, const TokenList *ids, Error *error) {
+    for (size_t i = 0; i < ids->count && rules->vocabulary > 0; i++)
+        if ((size_t)ids->data[i] >= rules->vocabulary)
+            return error_set(error, ERROR_INPUT,
+                             "token %d is outside the model's vocabulary of %zu: the ids or the tokenizer are of "
+                             "another model",
+                             (int)ids->data[i], rules->vocabulary);
+    return 0;
+}
+
 typedef struct {
     TokenList prompt, response[2];
 } Lists;
@@ -123,7 +133,7 @@ static int encode_prompt(PreferenceData *data, const EncodeRules *rules, const P
     json_t *variables = variables_of(rules, row);
     int result = chat_encode_prompt(rules->chat, row->prompt, variables, &lists->prompt, error);
     json_decref(variables);
-    if (result != 0) return -1;
+    if (result != 0 || check_ids(rules, &lists->prompt, error) != 0) return -1;
     if (lists->prompt.count == 0) return error_set(error, ERROR_INPUT, "the prompt has no tokens");
     if (lists->prompt.count >= rules->max_tokens) {
         prompt->overlong = true;
@@ -144,6 +154,8 @@ static int add_pair(PreferenceData *data, const EncodeRules *rules, PreferenceRo
     int result = chat_encode_responses(rules->chat, row->prompt, variables, part, responses, rules->end, &lists->prompt,
                                        lists->response, error);
     json_decref(variables);
+    if (result == 0) result = check_ids(rules, &lists->prompt, error);
+    for (size_t r = 0; r < responses && result == 0; r++) result = check_ids(rules, &lists->response[r], error);
     if (result != 0 || !fit(data, rules, lists->prompt.count, lists->response, responses)) return result;
     if (number_of(data, row->prompt, &number, error) != 0) return -1;
     EncodedPair *grown = grow(data->pair, data->pairs, sizeof *grown);

@@ -18,6 +18,7 @@ typedef struct {
     const json_t *variables; // for the chat template of every row, or NULL
     ChatEnd end;
     size_t max_tokens; // of prompt + response; >= 2
+    size_t vocabulary; // of the model: every id must be below it; 0: not checked
     OverlongRule overlong;
 } EncodeRules;
 

@@ -145,6 +145,7 @@ static int run(const void *values, Session *session, Error *error) {
     if (result == 0 && v->stop.count > 0) result = chat_set_stop(&chat, v->stop.item, v->stop.count, error);
     if (result == 0)
         result = rows_read(&rows, v->prompts, &chat, v->system, CHAT_END_STOP, false, &session->log, error);
+    if (result == 0) result = rows_check_model(&rows, model_config(model), error);
     if (result == 0) result = sample_rows(v, session, model, &chat, &rows, error);
     rows_free(&rows);
     chat_free(&chat);

@@ -91,6 +91,7 @@ static int score_rows(const Values *v, Session *session, const char *directory, 
     }
     Sink sink = {.scores = scores, .rows = rows};
     if (result == 0) result = command_load_model(session, directory, false, &model, error);
+    if (result == 0) result = rows_check_model(rows, model_config(model), error);
     if (result == 0)
         result = implicit_reward_score(model, item, n, v->batch_tokens, take, &sink, stage, &session->log, error);
     terminal_clear(&session->terminal);

@@ -80,6 +80,7 @@ static int read_data(Training *t, Error *error) {
                                .end = r->reward.response_end == RECIPE_RESPONSE_END_TEMPLATE ? CHAT_END_TEMPLATE
                                                                                              : CHAT_END_STOP,
                                .max_tokens = r->data.max_tokens < context ? r->data.max_tokens : context,
+                               .vocabulary = model_config(t->model)->vocabulary,
                                .overlong = r->data.overlong == RECIPE_OVERLONG_CUT ? OVERLONG_CUT : OVERLONG_DROP};
     bool sft = strcmp(t->v->method, "sft") == 0;
     if (preference_data_add_pairs(&t->data, t->v->data, &rules, sft, &t->session->log, error) != 0) return -1;

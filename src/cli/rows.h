@@ -17,6 +17,9 @@ typedef struct {
 int rows_read(Rows *rows, const char *path, const Chat *chat, const char *system, ChatEnd end, bool with_answers,
               const Log *log, Error *error);
 void rows_free(Rows *rows);
+/* Every prompt leaves room in the model's context, every answer fits behind its prompt, every id is in the vocabulary;
+ * else ERROR_INPUT that names the row. */
+int rows_check_model(const Rows *rows, const HfConfig *config, Error *error);
 
 /* Loads the tokenizer and the template of a model directory; *chat stays empty where it has no tokenizer.json. */
 int rows_load_chat(Chat *chat, const char *directory, Error *error);
