@@ -96,10 +96,9 @@ static void convert_values(const Packing *p, size_t n, const char *src, char *ds
             for (size_t i = 0; i < count; i++) wide[i] = dtype_f16_to_float(((const uint16_t *)from)[i]);
             from = wide, type = DTYPE_F32;
         }
-        if (type != compute) {
-            void *to = compute == DTYPE_BF16 ? (void *)narrow : (void *)wide;
-            gemm_side_copy(kernels, 1, 1, count, from, 0, type, to, 0, compute);
-            from = to, type = compute;
+        if (type == DTYPE_F32 && compute == DTYPE_BF16 && dst_type == DTYPE_F32) {
+            kernels->to_bf16(count, from, narrow);
+            from = narrow, type = DTYPE_BF16;
         }
         gemm_side_copy(kernels, 1, 1, count, from, 0, type, dst + first * dtype_bytes(dst_type), 0, dst_type);
     }
