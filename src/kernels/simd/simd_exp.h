@@ -1,7 +1,7 @@
 /* simd_exp.h - e^x of SIMD_LANES floats, within 2 units in the last place.
  *
  * simd_exp: any x. simd_exp_weight: for weights of a softmax, x <= 88, where what is below e^-87 (1e-38) does not
- * matter.
+ * matter; a larger x, as that of a key that is masked afterwards, gives any bits.
  *
  * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7 (remainder below 1e-8); times 2^n as
  * two factors, so that subnormal results are rounded once and right. NaN stays NaN, -inf gives 0, +inf gives +inf. */
@@ -31,5 +31,5 @@ SIMD_INLINE Floats simd_exp(Floats x) {
 SIMD_INLINE Floats simd_exp_weight(Floats x) {
     x = simd_max(simd_all(-87.0f), x);
     Floats n = simd_round(x * 0x1.715476p+0f);
-    return (Floats)((Ints)simd_exp_fraction(x, n) + (__builtin_convertvector(n, Ints) << 23));
+    return (Floats)((Bits)simd_exp_fraction(x, n) + ((Bits) __builtin_convertvector(n, Ints) << 23));
 }

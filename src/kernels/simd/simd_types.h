@@ -15,6 +15,7 @@
 
 typedef float Floats __attribute__((vector_size(4 * SIMD_LANES)));
 typedef int32_t Ints __attribute__((vector_size(4 * SIMD_LANES)));
+typedef uint32_t Bits __attribute__((vector_size(4 * SIMD_LANES)));
 typedef float FloatsAnywhere __attribute__((vector_size(4 * SIMD_LANES), aligned(4), may_alias));
 typedef int32_t IntsAnywhere __attribute__((vector_size(4 * SIMD_LANES), aligned(4), may_alias));
 
