@@ -7,8 +7,9 @@
  * Inputs have the compute type (float32 or bfloat16); products are accumulated in float32; results are float32 or the
  * compute type, as asked. Accumulating needs a float32 result.
  *
- * Determinism: work is cut into pieces of fixed shape that single threads compute, so a row of a result has the same
- * bits whatever the thread count; and for one weight whatever other rows are in the call [GEMM-1].
+ * Determinism: work is cut into blocks that single threads compute, of a few shapes that were seen to give a row the same
+ * bits (kernels/gemm_plan.h). So a row of a result has the same bits whatever the thread count, and for one weight
+ * whatever other rows are in the call; a weight gradient, whatever the thread count [GEMM-1].
  * One GemmContext serves one caller at a time; its caches (oneDNN primitives by shape, scratch) belong to it. */
 #pragma once
 #include "base/dtype.h"
