@@ -51,7 +51,12 @@ $(BUILD)/libdice.a: $(call object,$(LIBRARY))
 $(BUILD)/dice: $(call object,$(CLI)) $(BUILD)/libdice.a
 	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
 
-$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libdice.a
+# Tests of cli/ see all of it but main.
+$(BUILD)/libcli.a: $(call object,$(filter-out src/cli/main.c,$(CLI)))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(BUILD)/libcli.a $(BUILD)/libdice.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
 

@@ -1,5 +1,6 @@
 #include "cli/options.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -63,13 +64,15 @@ static const Option *find(const CommandSpec *spec, const char *name, size_t leng
 
 static int unknown(const CommandSpec *spec, const char *name, Error *error) {
     const char *known[64];
+    char written[64]; // without "=VALUE"
     size_t n = 0;
+    snprintf(written, sizeof written, "%.*s", (int)(strcspn(name, "=") < 60 ? strcspn(name, "=") : 60), name);
     for (size_t i = 0; i < option_count(spec) && n < 64; i++) known[n++] = option_at(spec, i)->name;
-    const char *near = options_nearest(name, known, n);
+    const char *near = options_nearest(written, known, n);
     if (near != NULL)
-        return error_set(error, ERROR_USAGE, "dice %s has no option --%.60s; did you mean --%s?", spec->name, name,
+        return error_set(error, ERROR_USAGE, "dice %s has no option --%s; did you mean --%s?", spec->name, written,
                          near);
-    return error_set(error, ERROR_USAGE, "dice %s has no option --%.60s; `dice %s --help` lists them", spec->name, name,
+    return error_set(error, ERROR_USAGE, "dice %s has no option --%s; `dice %s --help` lists them", spec->name, written,
                      spec->name);
 }
 
@@ -93,7 +96,7 @@ static int set_number(const Option *o, void *target, const char *value, Error *e
     if (o->kind == OPTION_WHOLE) {
         unsigned long long number = strtoull(value, &end, 10);
         snprintf(expected, sizeof expected, "a whole number from %.0f to %.0f", o->low, o->high);
-        if (errno != 0 || end == value || *end != 0 || *value == '-' || (double)number < o->low ||
+        if (errno != 0 || !isdigit((unsigned char)*value) || *end != 0 || (double)number < o->low ||
             (double)number > o->high)
             return bad_value(o, value, expected, error);
         *(uint64_t *)target = number;
@@ -101,7 +104,8 @@ static int set_number(const Option *o, void *target, const char *value, Error *e
     }
     double number = strtod(value, &end);
     snprintf(expected, sizeof expected, "a number from %g to %g", o->low, o->high);
-    if (errno != 0 || end == value || *end != 0 || !isfinite(number) || number < o->low || number > o->high)
+    if (errno != 0 || end == value || isspace((unsigned char)*value) || *end != 0 || !isfinite(number) ||
+        number < o->low || number > o->high)
         return bad_value(o, value, expected, error);
     *(double *)target = number;
     return 0;
