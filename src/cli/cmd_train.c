@@ -20,7 +20,7 @@ static const Option options[] = {
     {"data", 'd', OPTION_TEXT, offsetof(Values, data), "FILE", NULL, 0, 0,
      "preference pairs, or rows with one answer for sft (needed)"},
     {"out", 'o', OPTION_TEXT, offsetof(Values, out), "DIRECTORY", NULL, 0, 0,
-     "the trained checkpoint; OUT.checkpoints holds what continues an interrupted training (needed)"},
+     "the trained checkpoint; OUT.checkpoints holds metrics and what continues an interrupted training (needed)"},
     {"method", 0, OPTION_CHOICE, offsetof(Values, method), "dpo|sft", "dpo", 0, 0,
      "DPO on pairs, or cross-entropy on the (chosen) answers"},
     {"reference", 'r', OPTION_TEXT, offsetof(Values, reference), "DIRECTORY", NULL, 0, 0,
@@ -129,42 +129,122 @@ static int on_validated(void *context, const TrainReport *report, Error *error) 
     return write_metrics(t, train_metrics_validation(report, &t->objective), error);
 }
 
+static bool is_half_written(const char *name) { return strstr(name, ".partial") != NULL; }
+
 static int is_step(const struct dirent *entry) {
-    return strncmp(entry->d_name, "step-", 5) == 0 && strstr(entry->d_name, ".partial") == NULL;
+    return strncmp(entry->d_name, "step-", 5) == 0 && !is_half_written(entry->d_name);
 }
 
-/* The newest checkpoint of an interrupted training, to be freed; NULL: none. Refuses one of other settings. */
-static int find_checkpoint(Training *t, char **resume, Error *error) {
-    Buffer now = {0};
-    char *recipe = file_join(t->checkpoints, "recipe.txt");
+static int is_step_or_half_written(const struct dirent *entry) {
+    return is_step(entry) || is_half_written(entry->d_name);
+}
+
+/* Removes all checkpoints but one, or all where it is "", and what a killed process has left. */
+static int remove_steps(const char *checkpoints, const char *but, Error *error) {
     struct dirent **entry = NULL;
-    FileMap old = {0};
-    *resume = NULL;
-    recipe_canonical(&t->recipe, &now);
-    buffer_format(&now, "method: %s\nreference: %s\norder: %s\n", t->v->method,
-                  t->v->reference == NULL ? "" : t->v->reference, t->v->in_order ? "file" : "shuffled");
-    int result = recipe == NULL || now.failed ? no_memory(error) : file_make_directory(t->checkpoints, error);
-    if (result == 0 && !file_exists(recipe)) result = file_write(recipe, now.data, now.size, error);
-    if (result == 0) result = file_map(&old, recipe, error);
-    if (result == 0 && (old.size != now.size || memcmp(old.data, now.data, now.size) != 0))
-        result =
-            error_set(error, ERROR_MISMATCH,
-                      "%s belongs to a training with other settings: remove it, or give another --out", t->checkpoints);
-    int n = result == 0 ? scandir(t->checkpoints, &entry, is_step, alphasort) : 0;
-    if (n > 0 && (*resume = file_join(t->checkpoints, entry[n - 1]->d_name)) == NULL) result = no_memory(error);
-    for (int i = 0; i < n; i++) free(entry[i]);
+    int n = scandir(checkpoints, &entry, is_step_or_half_written, alphasort), result = 0;
+    for (int i = 0; i < n; i++) {
+        char *path = file_join(checkpoints, entry[i]->d_name);
+        if (result == 0 && path == NULL) result = no_memory(error);
+        if (result == 0 && strcmp(entry[i]->d_name, but) != 0) result = file_remove_tree(path, error);
+        free(path);
+        free(entry[i]);
+    }
     free(entry);
-    file_unmap(&old);
-    buffer_free(&now);
-    free(recipe);
     return result;
 }
 
-static int open_metrics(Training *t, bool resumed, Error *error) {
+/* The newest checkpoint replaces the older ones. */
+static int on_checkpoint(void *context, size_t step, const char *directory, Error *error) {
+    (void)step;
+    const Training *t = context;
+    return remove_steps(t->checkpoints, strrchr(directory, '/') + 1, error);
+}
+
+/* What the training belongs to, as lines "key: value". */
+static int describe_training(Training *t, Buffer *out, Error *error) {
+    const Values *v = t->v;
+    Hash model, data, validation = {{0}};
+    if (model_hash(t->model, &model, error) != 0 || hash_file(v->data, &data, error) != 0 ||
+        (v->validation != NULL && hash_file(v->validation, &validation, error) != 0))
+        return -1;
+    recipe_canonical(&t->recipe, out);
+    buffer_format(out, "--method: %s\n--reference: %s\norder: %s\nweights of the model: %s\ncontent of --data: %s\n",
+                  v->method, v->reference == NULL ? "" : v->reference, v->in_order ? "file" : "shuffled", model.hex,
+                  data.hex);
+    buffer_format(out, "content of --validation: %s\n", validation.hex);
+    return out->failed ? no_memory(error) : 0;
+}
+
+/* Remembers what the training belongs to, or holds it against what was remembered. */
+static int check_training(Training *t, Error *error) {
+    Buffer now = {0}, difference = {0};
+    FileMap old = {0};
+    char *path = file_join(t->checkpoints, "recipe.txt"), *before = NULL;
+    int result = path == NULL ? no_memory(error) : describe_training(t, &now, error);
+    if (result == 0) result = file_make_directory(t->checkpoints, error);
+    if (result == 0 && !file_exists(path)) result = file_write(path, now.data, now.size, error);
+    if (result == 0) result = file_map(&old, path, error);
+    if (result == 0 && (before = strndup(old.data == NULL ? "" : (const char *)old.data, old.size)) == NULL)
+        result = no_memory(error);
+    if (result == 0) {
+        recipe_difference(before, now.data, &difference);
+        if (difference.size > 0)
+            result = error_set(error, ERROR_MISMATCH,
+                               "%s belongs to another training: remove it, give another --out, or undo\n%s",
+                               t->checkpoints, difference.data);
+    }
+    file_unmap(&old);
+    buffer_free(&now);
+    buffer_free(&difference);
+    free(before);
+    free(path);
+    return result;
+}
+
+/* The newest checkpoint of an interrupted training, to be freed, and its step; NULL: none. */
+static int find_checkpoint(Training *t, char **resume, size_t *step, Error *error) {
+    struct dirent **entry = NULL;
+    *resume = NULL;
+    *step = 0;
+    if (check_training(t, error) != 0) return -1;
+    int n = scandir(t->checkpoints, &entry, is_step, alphasort), newest = -1;
+    for (int i = 0; i < n; i++) {
+        size_t number = strtoull(entry[i]->d_name + 5, NULL, 10);
+        if (number > *step) *step = number, newest = i;
+    }
+    int result = 0;
+    if (newest >= 0 && (*resume = file_join(t->checkpoints, entry[newest]->d_name)) == NULL) result = no_memory(error);
+    for (int i = 0; i < n; i++) free(entry[i]);
+    free(entry);
+    return result;
+}
+
+/* Leaves the lines up to a step in a file of metrics: what came after its checkpoint comes again. */
+static int cut_metrics(const char *path, size_t step, Error *error) {
+    FileMap map;
+    if (file_map(&map, path, error) != 0) return -1;
+    size_t end = 0;
+    while (end < map.size) {
+        const uint8_t *line = map.data + end, *newline = memchr(line, '\n', map.size - end);
+        if (newline == NULL) break;
+        json_t *row = json_loadb((const char *)line, (size_t)(newline - line), 0, NULL);
+        bool later = row == NULL || json_integer_value(json_object_get(row, "step")) > (json_int_t)step;
+        json_decref(row);
+        if (later) break;
+        end += (size_t)(newline - line) + 1;
+    }
+    int result = end == map.size ? 0 : file_write(path, map.data, end, error);
+    file_unmap(&map);
+    return result;
+}
+
+static int open_metrics(Training *t, bool resumed, size_t step, Error *error) {
     char *path = t->v->metrics != NULL ? strdup(t->v->metrics) : file_join(t->checkpoints, "metrics.jsonl");
     if (path == NULL) return no_memory(error);
-    t->metrics = fopen(path, resumed ? "ae" : "we");
-    int result = t->metrics == NULL ? error_errno(error, path, "create") : 0;
+    int result = resumed && file_exists(path) ? cut_metrics(path, step, error) : 0;
+    if (result == 0) t->metrics = fopen(path, resumed ? "ae" : "we");
+    if (result == 0 && t->metrics == NULL) result = error_errno(error, path, "create");
     free(path);
     return result;
 }
@@ -200,19 +280,21 @@ static int train_model(Training *t, Error *error) {
     t->objective = sft ? sft_objective() : dpo_objective(&context);
     size_t *order = NULL;
     char *resume = NULL;
+    size_t step = 0;
     int result = sft ? 0 : compute_references(t, error);
     if (result == 0 && t->v->in_order && (order = malloc((t->rows + 1) * sizeof *order)) == NULL)
         result = no_memory(error);
     for (size_t i = 0; order != NULL && i < t->rows; i++) order[i] = i;
-    if (result == 0) result = find_checkpoint(t, &resume, error);
-    if (result == 0) result = open_metrics(t, resume != NULL, error);
+    if (result == 0) result = find_checkpoint(t, &resume, &step, error);
+    if (result == 0) result = open_metrics(t, resume != NULL, step, error);
     if (result == 0) {
         const TrainSettings settings = settings_of(t, order);
         const TrainData data = {.example = t->example,
                                 .examples = t->rows,
                                 .validation = t->example + t->rows,
                                 .validations = t->validations};
-        const TrainEvents events = {.context = t, .step = on_step, .validated = on_validated};
+        const TrainEvents events = {
+            .context = t, .step = on_step, .validated = on_validated, .checkpointed = on_checkpoint};
         if (resume != NULL) log_say(&t->session->log, LOG_INFO, "training continues from %s", resume);
         result =
             train(t->model, &settings, &data, &t->objective, t->checkpoints, resume, &events, &t->session->log, error);
@@ -231,7 +313,8 @@ static int export_trained(Training *t, Error *error) {
     Hash hash;
     json_t *card = json_pack("{s:s, s:s, s:s}", "parent", t->v->model, "method", t->v->method, "data", t->v->data);
     if (model_export(t->model, t->v->model, t->v->out, type, t->recipe.export.shard_bytes, &t->recipe, card, &hash,
-                     error) != 0)
+                     error) != 0 ||
+        remove_steps(t->checkpoints, "", error) != 0)
         return -1;
     if (t->v->common.json)
         return command_print_json(json_pack("{s:s, s:s}", "checkpoint", t->v->out, "model", hash.hex), error);
