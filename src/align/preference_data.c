@@ -78,8 +78,7 @@ int preference_data_prepare_row(const EncodeRules *rules, PreferenceRow *row, Er
     return 0;
 }
 
-/* The template variables of a row: those of the rules, then its own. A new reference, NULL where there are none. */
-static json_t *variables_of(const EncodeRules *rules, const PreferenceRow *row) {
+json_t *preference_data_variables(const EncodeRules *rules, const PreferenceRow *row) {
     if (rules->variables == NULL && row->extra == NULL && row->tools == NULL && row->documents == NULL) return NULL;
     json_t *all = json_object();
     if (rules->variables != NULL) json_object_update(all, (json_t *)(uintptr_t)rules->variables);
@@ -130,7 +129,7 @@ static int encode_prompt(PreferenceData *data, const EncodeRules *rules, const P
     EncodedPrompt *prompt = &data->prompt[number];
     if (prompt->ids != NULL || prompt->overlong) return 0;
     token_list_clear(&lists->prompt);
-    json_t *variables = variables_of(rules, row);
+    json_t *variables = preference_data_variables(rules, row);
     int result = chat_encode_prompt(rules->chat, row->prompt, variables, &lists->prompt, error);
     json_decref(variables);
     if (result != 0 || check_ids(rules, &lists->prompt, error) != 0) return -1;
@@ -150,7 +149,7 @@ static int add_pair(PreferenceData *data, const EncodeRules *rules, PreferenceRo
     size_t responses = row->rejected == NULL ? 1 : 2, number;
     if (preference_data_prepare_row(rules, row, error) != 0) return -1;
     part[0] = row->chosen, part[1] = row->rejected;
-    json_t *variables = variables_of(rules, row);
+    json_t *variables = preference_data_variables(rules, row);
     int result = chat_encode_responses(rules->chat, row->prompt, variables, part, responses, rules->end, &lists->prompt,
                                        lists->response, error);
     json_decref(variables);

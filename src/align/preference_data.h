@@ -63,5 +63,9 @@ int preference_data_add_prompts(PreferenceData *data, const char *path, const En
 /* Adds the system message and wraps plain rows as the rules say; for readers that encode rows themselves. */
 int preference_data_prepare_row(const EncodeRules *rules, PreferenceRow *row, Error *error);
 
+/* The variables of a row for the chat template: those of the rules, then its own. A new reference; NULL where there are
+ * none. */
+json_t *preference_data_variables(const EncodeRules *rules, const PreferenceRow *row);
+
 /* The first pair as a person reads it: every token, those of the responses marked. Empty where there is no pair. */
 int preference_data_show_pair(const PreferenceData *data, size_t pair, const Chat *chat, Buffer *out, Error *error);

@@ -1,6 +1,7 @@
 #include "align/run_plan.h"
 
 #include "align/replay_mix.h"
+#include "base/size.h"
 #include "model/cost.h"
 #include "sample/generate.h"
 #include "train/optimizer.h"
@@ -9,6 +10,9 @@
 #include <string.h>
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+/* A sum that no size_t holds stays the largest one: no machine has it. */
+static size_t plus(size_t a, size_t b) { return size_add(a, b, &a) ? a : SIZE_MAX; }
 
 static void plan_memory(const Recipe *r, const HfConfig *config, const KernelTable *kernels, DType compute,
                         const DataSize *data, RunPlan *plan) {
@@ -21,11 +25,11 @@ static void plan_memory(const Recipe *r, const HfConfig *config, const KernelTab
                                        .max_new_tokens = r->sample.max_new_tokens,
                                        .max_branches = r->sample.branches};
     size_t rows = r->train.micro_tokens > r->data.max_tokens ? r->train.micro_tokens : r->data.max_tokens;
-    plan->sample_bytes =
-        model_bytes(config, &inference) + generate_bytes(config, &inference, &settings, data->longest_prompt);
-    plan->score_bytes = model_bytes(config, &inference) + activations_bytes(config, &inference, rows, rows);
-    plan->train_bytes = model_bytes(config, &training) + optimizer_bytes((size_t)cost_all_weights(config)) +
-                        activations_bytes(config, &training, rows, rows);
+    size_t weights = model_bytes(config, &inference);
+    plan->sample_bytes = plus(weights, generate_bytes(config, &inference, &settings, data->longest_prompt));
+    plan->score_bytes = plus(weights, activations_bytes(config, &inference, rows, rows));
+    plan->train_bytes = plus(plus(model_bytes(config, &training), optimizer_bytes((size_t)cost_all_weights(config))),
+                             activations_bytes(config, &training, rows, rows));
     plan->evaluate_bytes = plan->sample_bytes > plan->score_bytes ? plan->sample_bytes : plan->score_bytes;
     plan->peak_bytes = plan->train_bytes;
     plan->peak_stage = "train";

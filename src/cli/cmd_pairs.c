@@ -60,8 +60,9 @@ static const json_t *per_response(const json_t *row, const char *key, size_t n) 
 static int fill_row(Table *t, size_t n, const PreferenceRow *row, const ResponseFilter *filter, const char *place,
                     Error *error) {
     size_t K = json_array_size(row->responses), base = n * t->scored.responses, kept = 0;
-    const json_t *finish = per_response(row->source, "finish", K), *given = per_response(row->source, "kept", K),
-                 *chars = per_response(row->source, "chars", K);
+    const json_t *own = per_response(row->source, "finish", K),
+                 *finish = own != NULL ? own : per_response(row->source, "finish_reasons", K),
+                 *given = per_response(row->source, "kept", K), *chars = per_response(row->source, "chars", K);
     if (row->responses == NULL || row->rewards == NULL)
         return error_set(error, ERROR_INPUT,
                          "%s:%zu: a row of \"responses\" with \"rewards\" was expected (`dice score` writes them)",

@@ -27,8 +27,7 @@ static int run(const void *values, Session *session, Error *error) {
     const Values *v = values;
     Recipe recipe = {0};
     DiceRun dice = {0};
-    if (recipe_load(&recipe, v->common.argument[0], v->set.item, v->set.count, error) != 0) return -1;
-    if (recipe.threads > 0) session->kernels.threads = (int)recipe.threads;
+    if (command_load_recipe(session, v->common.argument[0], &v->set, &recipe, error) != 0) return -1;
     int result = dice_run_open(&dice, &recipe, &session->kernels, false, &session->log, error);
     if (result == 0) {
         result = check_memory(&dice, error);

@@ -23,6 +23,18 @@ int command_load_model(const Session *session, const char *directory, bool train
     return model_load(model, directory, &options, error);
 }
 
+int command_load_recipe(Session *session, const char *path, const OptionList *set, Recipe *recipe, Error *error) {
+    char precision[32];
+    if (recipe_load(recipe, path, set->item, set->count, error) != 0) return -1;
+    snprintf(precision, sizeof precision, "precision=%s", session->common->precision);
+    if (strcmp(session->common->precision, "auto") != 0 && recipe_set(recipe, precision, error) != 0) {
+        recipe_free(recipe);
+        return -1;
+    }
+    if (session->common->threads == 0 && recipe->threads > 0) session->kernels.threads = (int)recipe->threads;
+    return 0;
+}
+
 int command_print_json(json_t *object, Error *error) {
     char *text = object == NULL ? NULL : json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     json_decref(object);

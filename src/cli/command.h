@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
+#include "formats/recipe.h"
 #include "kernels/kernel_table.h"
 #include "model/model.h"
 
@@ -33,5 +34,7 @@ extern const Command command_run, command_plan, command_sample, command_score, c
 DType command_precision(const Session *session);
 /* Loads a checkpoint for inference or training; a GGUF file is refused with the advice to import it. */
 int command_load_model(const Session *session, const char *directory, bool trainable, Model **model, Error *error);
+/* Reads a recipe with its --set; --threads and --precision of the command line count more than its keys. */
+int command_load_recipe(Session *session, const char *path, const OptionList *set, Recipe *recipe, Error *error);
 /* Prints a result object (its reference is taken) to stdout as JSON. */
 int command_print_json(json_t *object, Error *error);

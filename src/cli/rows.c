@@ -4,10 +4,11 @@
 #include <string.h>
 
 void rows_free(Rows *rows) {
-    for (size_t i = 0; i < rows->file.count && rows->prompt != NULL; i++) {
+    bool whole = rows->prompt != NULL && rows->answer != NULL && rows->answers != NULL;
+    for (size_t i = 0; i < rows->file.count && whole; i++) {
         token_list_free(&rows->prompt[i]);
-        for (size_t k = 0; rows->answer != NULL && k < rows->answers[i]; k++) token_list_free(&rows->answer[i][k]);
-        if (rows->answer != NULL) free(rows->answer[i]);
+        for (size_t k = 0; k < rows->answers[i]; k++) token_list_free(&rows->answer[i][k]);
+        free(rows->answer[i]);
     }
     free(rows->prompt);
     free(rows->answer);
@@ -22,7 +23,12 @@ int rows_load_chat(Chat *chat, const char *directory, Error *error) {
     if (tokenizer == NULL) return error_set(error, ERROR_MEMORY, "no memory for a file name");
     bool there = file_exists(tokenizer);
     free(tokenizer);
-    return there ? chat_load(chat, directory, error) : 0;
+    if (there) return chat_load(chat, directory, error);
+    HfConfig config;
+    if (hf_config_read(&config, directory, error) != 0) return -1;
+    for (size_t i = 0; i < config.eos_count && i < CHAT_STOP_MAX; i++)
+        chat->stop[chat->stop_count++] = config.eos_token[i];
+    return 0;
 }
 
 static size_t list_answers(const PreferenceRow *row, const json_t **part) {
@@ -33,7 +39,7 @@ static size_t list_answers(const PreferenceRow *row, const json_t **part) {
     return n;
 }
 
-static int encode(Rows *rows, size_t i, const Chat *chat, ChatEnd end, Error *error) {
+static int encode(Rows *rows, size_t i, const Chat *chat, const json_t *extra, ChatEnd end, Error *error) {
     PreferenceRow *row = &rows->file.rows[i];
     size_t most = 2 + json_array_size(row->responses);
     const json_t **part = calloc(most, sizeof *part);
@@ -44,9 +50,9 @@ static int encode(Rows *rows, size_t i, const Chat *chat, ChatEnd end, Error *er
     }
     size_t n = rows->answers[i] = list_answers(row, part);
     int result =
-        n == 0 ? error_set(error, ERROR_INPUT, "the row has a prompt but no answer (chosen and rejected, or responses)")
-               : chat_encode_responses(chat, row->prompt, row->extra, part, n, end, &rows->prompt[i], rows->answer[i],
-                                       error);
+        n == 0
+            ? error_set(error, ERROR_INPUT, "the row has a prompt but no answer (chosen and rejected, or responses)")
+            : chat_encode_responses(chat, row->prompt, extra, part, n, end, &rows->prompt[i], rows->answer[i], error);
     free(part);
     return result;
 }
@@ -74,9 +80,12 @@ int rows_read(Rows *rows, const char *path, const Chat *chat, const char *system
                 error_set(error, ERROR_INPUT,
                           "the model has no tokenizer.json, so only rows of token ids (prompt_ids, ...) can be read");
         if (result == 0) result = preference_data_prepare_row(&rules, row, error);
-        if (result == 0)
-            result = with_answers ? encode(rows, i, chat, end, error)
-                                  : chat_encode_prompt(chat, row->prompt, row->extra, &rows->prompt[i], error);
+        if (result == 0) {
+            json_t *extra = preference_data_variables(&rules, row);
+            result = with_answers ? encode(rows, i, chat, extra, end, error)
+                                  : chat_encode_prompt(chat, row->prompt, extra, &rows->prompt[i], error);
+            json_decref(extra);
+        }
         if (result != 0) error_prefix(error, "%s:%zu", path, row->line);
     }
     if (result != 0) rows_free(rows);

@@ -8,8 +8,10 @@ double cost_body_weights(const HfConfig *config) {
 }
 
 double cost_all_weights(const HfConfig *config) {
-    double head = (double)config->vocabulary * (double)config->channels;
-    return cost_body_weights(config) + head * (config->tied_head ? 1 : 2);
+    double C = (double)config->channels, D = (double)config->head_dim, head = (double)config->vocabulary * C;
+    double bias = config->attention_bias ? (double)(config->heads + 2 * config->kv_heads) * D : 0;
+    double vectors = (double)config->layers * (2 * C + bias + (config->qk_norm ? 2 * D : 0)) + C;
+    return cost_body_weights(config) + vectors + head * (config->tied_head ? 1 : 2);
 }
 
 double cost_forward(const HfConfig *config, double tokens, double context, double head_rows) {

@@ -15,7 +15,7 @@ static const HfConfig smollm2 = {.layers = 30,
 static void smollm2_costs_what_it_costs(void **state) {
     (void)state;
     assert_true(cost_body_weights(&smollm2) == 106168320.0);
-    assert_true(cost_all_weights(&smollm2) == 134479872.0);
+    assert_true(cost_all_weights(&smollm2) == 134515008.0);
     assert_true(cost_forward(&smollm2, 1, 0, 0) == 212336640.0);
     assert_true(cost_forward(&smollm2, 0, 0, 1) == 56623104.0);
     assert_true(cost_forward(&smollm2, 1, 100, 0) - 212336640.0 == 4.0 * 100 * 576 * 30);

@@ -1,0 +1,130 @@
+#include "align/run_plan.h"
+#include "sample/generate.h"
+#include "tiny_cases.h"
+#include "train/optimizer.h"
+
+static KernelTable kernels;
+static HfConfig config;
+static Error error;
+
+static int setup(void **state) {
+    (void)state;
+    return kernel_table_create(&kernels, 1, &error) != 0 ||
+                   hf_config_read(&config, "tests/data/tiny/llama_tied/model", &error) != 0
+               ? -1
+               : 0;
+}
+
+static const DataSize data = {
+    .prompts = 10000, .offline_pairs = 10000, .longest_prompt = 150, .mean_prompt = 200, .mean_response = 400};
+
+static RunPlan plan_of(const char *const *sets, size_t n) {
+    static const char *const text =
+        "model: m\noutput: o\nreference: r\ndata: {offline: p}\nsample: {max_new_tokens: 100}\n";
+    Recipe recipe;
+    RunPlan plan;
+    if (recipe_parse(&recipe, text, strlen(text), "r.yaml", ".", sets, n, &error) != 0 ||
+        run_plan(&recipe, &config, &kernels, DTYPE_F32, &data, &plan, &error) != 0)
+        fail_msg("%s", error.message);
+    recipe_free(&recipe);
+    return plan;
+}
+
+static RunPlan with(const char *set) { return plan_of(&set, set != NULL); }
+
+/* What is planned is what is then taken. */
+static void memory_is_that_of_the_parts(void **state) {
+    (void)state;
+    static const char *const sets[] = {"data.max_tokens=200", "train.micro_tokens=300", "sample.responses=5",
+                                       "sample.branches=9"};
+    const RunPlan p = plan_of(sets, 4);
+    const ModelOptions forward = {.kernels = &kernels, .compute = DTYPE_F32},
+                       both = {.kernels = &kernels, .compute = DTYPE_F32, .trainable = true};
+    const GenerateSettings g = {.responses = 5, .max_new_tokens = 100, .max_branches = 9};
+    Model *model = tiny_load("llama_tied", &kernels, DTYPE_F32, true, false);
+    Optimizer optimizer;
+    const OptimizerSettings settings = {0};
+    assert_int_equal(optimizer_create(&optimizer, model, &settings, &error), 0);
+    assert_int_equal(p.sample_bytes, model_bytes(&config, &forward) + generate_bytes(&config, &forward, &g, 150));
+    assert_int_equal(p.score_bytes, model_bytes(&config, &forward) + activations_bytes(&config, &forward, 300, 300));
+    assert_int_equal(p.train_bytes,
+                     model_bytes(&config, &both) + optimizer.arena.size + activations_bytes(&config, &both, 300, 300));
+    assert_true(p.peak_bytes == p.train_bytes && strcmp(p.peak_stage, "train") == 0);
+    optimizer_destroy(&optimizer);
+    model_free(model);
+}
+
+static void keys_move_what_they_shall(void **state) {
+    (void)state;
+    const RunPlan usual = with(NULL), micro = with("train.micro_tokens=16384"),
+                  thrifty = with("train.checkpoint_activations=true"), few = with("sample.branches=4"),
+                  long_rows = with("data.max_tokens=20000");
+    assert_true(micro.train_bytes > usual.train_bytes && micro.score_bytes > usual.score_bytes);
+    assert_true(thrifty.train_bytes < usual.train_bytes && thrifty.score_bytes == usual.score_bytes);
+    assert_true(few.sample_bytes < usual.sample_bytes && few.train_bytes == usual.train_bytes);
+    assert_true(long_rows.train_bytes > usual.train_bytes); // one row must fit whatever micro_tokens says
+    assert_true(with("rounds=3").disk_bytes > usual.disk_bytes && with("rounds=3").flops > usual.flops);
+}
+
+/* METHOD, section 7: with gamma 1/2 half of the prompts are sampled, with the spare on top. */
+static void only_needed_prompts_are_sampled(void **state) {
+    (void)state;
+    const RunPlan half = with(NULL), all = with("sample.all=true"), none = with("mix.gamma=0");
+    assert_true(half.generated_pairs == 5000 && half.offline_rows == 5000 && half.sampled_prompts == 5750);
+    assert_true(half.sample_forwards == 5750 * (200 + 16 * 100.0));
+    assert_true(fabs(half.score_forwards - 1.01 * half.sample_forwards) < 1);
+    assert_true(all.sampled_prompts == 10000 && none.sampled_prompts == 10000 && none.offline_rows == 0);
+    assert_true(half.steps == 313); // 10000 pairs of 32
+    assert_true(with("train.steps=300").steps == 300);
+}
+
+static void round_zero_is_counted_where_there_is_one(void **state) {
+    (void)state;
+    const RunPlan without = with(NULL), zero = with("reference=");
+    assert_true(zero.flops > without.flops && zero.disk_bytes > without.disk_bytes);
+}
+
+static void what_cannot_fit_is_refused(void **state) {
+    (void)state;
+    Recipe recipe;
+    const char *text = "model: m\noutput: o\ndata: {offline: p}\n";
+    assert_int_equal(recipe_parse(&recipe, text, strlen(text), "r.yaml", ".", NULL, 0, &error), 0);
+    RunPlan p = with(NULL);
+    assert_int_equal(run_plan_check(&p, &recipe, (double)p.peak_bytes, &error), 0);
+    assert_int_equal(run_plan_check(&p, &recipe, (double)p.peak_bytes - 1, &error), -1);
+    assert_int_equal(error.code, ERROR_MEMORY);
+    assert_non_null(strstr(error.message, "\"train\""));
+    assert_non_null(strstr(error.message, "train.checkpoint_activations: true"));
+    recipe.train.checkpoint_activations = true;
+    assert_int_equal(run_plan_check(&p, &recipe, 1, &error), -1);
+    assert_non_null(strstr(error.message, "train.micro_tokens or data.max_tokens"));
+    p = with("sample.branches=65536");
+    assert_string_equal(p.peak_stage, "sample");
+    assert_int_equal(run_plan_check(&p, &recipe, 1, &error), -1);
+    assert_non_null(strstr(error.message, "sample.branches"));
+    recipe_free(&recipe);
+}
+
+/* What no size_t holds is a memory that no machine has, not a small number. */
+static void sums_do_not_wrap(void **state) {
+    (void)state;
+    HfConfig large = config;
+    large.channels = (size_t)1 << 36, large.feed_forward = (size_t)1 << 38, large.head_dim = (size_t)1 << 34;
+    Recipe recipe;
+    RunPlan p;
+    const char *text = "model: m\noutput: o\ndata: {offline: p}\n";
+    const char *const set = "train.micro_tokens=1073741824";
+    assert_int_equal(recipe_parse(&recipe, text, strlen(text), "r.yaml", ".", &set, 1, &error), 0);
+    assert_int_equal(run_plan(&recipe, &large, &kernels, DTYPE_F32, &data, &p, &error), 0);
+    assert_true(p.train_bytes == SIZE_MAX && p.score_bytes == SIZE_MAX && p.sample_bytes == SIZE_MAX);
+    assert_int_equal(run_plan_check(&p, &recipe, 1e18, &error), -1);
+    recipe_free(&recipe);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(memory_is_that_of_the_parts),     cmocka_unit_test(keys_move_what_they_shall),
+        cmocka_unit_test(only_needed_prompts_are_sampled), cmocka_unit_test(round_zero_is_counted_where_there_is_one),
+        cmocka_unit_test(what_cannot_fit_is_refused),      cmocka_unit_test(sums_do_not_wrap)};
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
