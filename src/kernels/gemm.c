@@ -103,10 +103,11 @@ int gemm_data_gradient(GemmContext *context, const GemmWeight *weight, size_t T,
 
 /* --- weight gradient --- */
 
-/* T is summed in steps of at most STEP rows, so that dY^T and X of a step stay in the cache; not a power of two, whose
- * lines would fall on each other there. A short step is padded with zeros, so that few shapes of products are needed.
+/* T is summed in steps of at most GEMM_GRADIENT_ROWS rows, so that dY^T and X of a step stay in the cache; not a power
+ * of two, whose lines would fall on each other there. A short step is padded with zeros, so that few shapes of products
+ * are needed.
  */
-enum { STEP = 448, STRIP = 64 };
+enum { STEP = GEMM_GRADIENT_ROWS, STRIP = 64 };
 
 static size_t padded_rows(size_t rows) {
     size_t padded = rows <= 64 ? size_round_up(rows, 32) : size_round_up(rows, 128);

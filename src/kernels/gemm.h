@@ -44,6 +44,8 @@ int gemm_forward_columns(GemmContext *context, const GemmWeight *weight, size_t 
 size_t gemm_weight_piece(const GemmWeight *weight); // 1 .. 1024
 int gemm_data_gradient(GemmContext *context, const GemmWeight *weight, size_t T, const void *dy, size_t dy_stride,
                        void *dx, size_t dx_stride, DType dx_type, bool accumulate, Error *error);
+/* T is summed in steps of at most so many rows: a caller that cuts T at multiples of it pays nothing for that. */
+enum { GEMM_GRADIENT_ROWS = 448 };
 /* dw: (out, in) float32, contiguous. dy: (T, out), x: (T, in), both of type compute. */
 int gemm_weight_gradient(GemmContext *context, size_t T, size_t out, size_t in, DType compute, const void *dy,
                          size_t dy_stride, const void *x, size_t x_stride, float *dw, Error *error);

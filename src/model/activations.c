@@ -11,7 +11,7 @@ typedef struct {
     bool qk_norm, vectors;
     Pass pass;
     size_t T, R, N, attention_bytes;
-    size_t chunk, kept; // rows of one chunk, and of what only a backward pass wants whole
+    size_t chunk; // rows of the longest chunk
 } Plan;
 
 static Plan plan_of(const HfConfig *c, const ModelOptions *options, Pass pass, const ActivationsNeed *need) {
@@ -26,8 +26,7 @@ static Plan plan_of(const HfConfig *c, const ModelOptions *options, Pass pass, c
                   .R = need->head_rows,
                   .N = need->targets,
                   .attention_bytes = need->attention_bytes,
-                  .chunk = chunk,
-                  .kept = pass == PASS_FORWARD ? chunk : need->rows};
+                  .chunk = chunk};
 }
 
 /* What a layer has besides its input. */
@@ -39,7 +38,7 @@ static void take_layer(LayerActivations *l, Arena *arena, const Plan *p) {
     l->unnormed = back && p->qk_norm ? arena_take(arena, p->T * (d.HD + d.KD), p->size) : NULL;
     l->attended = arena_take(arena, p->T * d.HD, p->size);
     l->lse = back ? arena_take(arena, p->T * d.H, sizeof(float)) : NULL;
-    l->gate_up = arena_take(arena, p->kept * 2 * d.F, p->size);
+    l->gate_up = arena_take(arena, (back ? p->T : p->chunk) * 2 * d.F, p->size);
 }
 
 /* `layer` is NULL when only counting. */
@@ -58,14 +57,14 @@ static void take_layers(LayerActivations *layer, Arena *arena, const Plan *p) {
 static void take_backward(Activations *a, Arena *arena, const Plan *p) {
     const Dims d = p->d;
     a->dx = arena_take(arena, p->T * d.C, sizeof(float));
-    a->dx_compute = p->type == DTYPE_F32 ? a->dx : arena_take(arena, p->T * d.C, p->size);
-    a->dnormed = arena_take(arena, p->T * d.C, sizeof(float));
-    a->dproduct = arena_take(arena, p->T * d.F, p->size);
     a->dattended = arena_take(arena, p->T * d.HD, p->size);
     a->dqkv = arena_take(arena, p->T * d.QKV, p->size);
-    a->inverse_rms = arena_take(arena, p->T, sizeof(float));
-    a->norm = arena_take(arena, rmsnorm_scratch_bytes(p->T > p->R ? p->T : p->R, d.C), 1);
-    a->vectors = p->vectors ? arena_take(arena, qkv_scratch_bytes(p->d, p->T), 1) : NULL;
+    a->dx_compute = p->type == DTYPE_F32 ? NULL : arena_take(arena, p->chunk * d.C, p->size);
+    a->dnormed = arena_take(arena, p->chunk * d.C, sizeof(float));
+    a->dproduct = arena_take(arena, p->chunk * d.F, p->size);
+    a->inverse_rms = arena_take(arena, p->chunk, sizeof(float));
+    a->norm = arena_take(arena, rmsnorm_scratch_bytes(p->chunk > p->R ? p->chunk : p->R, d.C), 1);
+    a->vectors = p->vectors ? arena_take(arena, qkv_scratch_bytes(p->d, p->chunk), 1) : NULL;
     a->dhidden = arena_take(arena, p->R * d.C, sizeof(float));
     a->dhead_x = arena_take(arena, p->R * d.C, sizeof(float));
     a->dlogprob = arena_take(arena, p->N, sizeof(float));
@@ -81,8 +80,8 @@ static void lay_out(Activations *a, Arena *arena, const Plan *p) {
     a->hidden = arena_take(arena, p->R * d.C, p->size);
     a->logsumexp = arena_take(arena, p->R, sizeof(float));
     a->logprob = arena_take(arena, p->N, sizeof(float));
-    a->normed = arena_take(arena, p->kept * d.C, p->size);
-    a->product = arena_take(arena, p->kept * d.F, p->size);
+    a->normed = arena_take(arena, p->chunk * d.C, p->size);
+    a->product = arena_take(arena, p->chunk * d.F, p->size);
     a->projected = p->type == DTYPE_F32 ? NULL : arena_take(arena, p->chunk * d.QKV, sizeof(float));
     a->attention = arena_take(arena, p->attention_bytes, 1);
     if (p->pass != PASS_FORWARD) take_backward(a, arena, p);

@@ -8,11 +8,13 @@
  * nothing goes back they share all of it, and the residual stream is updated in place. */
 #pragma once
 #include "base/arena.h"
+#include "kernels/gemm.h"
 #include "model/dims.h"
 #include "model/model.h"
 
-/* A layer's forward pass takes this many rows at a time through each chain of products. */
-enum { BLOCK_CHUNK = 512 };
+/* A layer takes this many rows at a time through each chain of products, so that what one leaves is still in the cache
+ * for the next. A multiple of what the sums over blocks of 64 rows and a weight gradient take at once. */
+enum { BLOCK_CHUNK = GEMM_GRADIENT_ROWS };
 
 /* What one layer's forward pass leaves behind. */
 typedef struct {
@@ -39,18 +41,18 @@ struct Activations {
     void *hidden;                     // (R, C) after the final norm
     float *logsumexp, *logprob;       // (R), (N)
     /* one layer at a time */
-    void *normed;     // (T, C), or BLOCK_CHUNK rows when nothing goes back
-    void *product;    // (T, F) swiglu(gate, up), likewise
+    void *normed;     // (BLOCK_CHUNK, C)
+    void *product;    // (BLOCK_CHUNK, F) swiglu(gate, up)
     float *projected; // (BLOCK_CHUNK, QKV) before it becomes bfloat16; NULL when computing in float32
     void *attention;  // scratch of the attention kernel
     /* backward */
     float *dx;                           // (T, C) gradient of the residual stream
-    void *dx_compute;                    // (T, C) the same in the compute type; is dx when computing in float32
-    float *dnormed;                      // (T, C)
-    void *dproduct;                      // (T, F)
     void *dattended;                     // (T, H D)
     void *dqkv;                          // (T, QKV)
-    float *inverse_rms;                  // (T)
+    void *dx_compute;                    // (BLOCK_CHUNK, C) dx in the compute type; NULL when that is float32
+    float *dnormed;                      // (BLOCK_CHUNK, C)
+    void *dproduct;                      // (BLOCK_CHUNK, F)
+    float *inverse_rms;                  // (BLOCK_CHUNK)
     void *norm;                          // scratch of rmsnorm_backward
     float *vectors;                      // scratch of qkv_backward; NULL where the family has neither bias nor q/k norm
     float *dhidden, *dhead_x, *dlogprob; // (R, C), (R, C), (N)

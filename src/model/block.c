@@ -26,6 +26,9 @@ static void *offset(const Model *m, void *array, size_t at) {
     return (char *)array + at * dtype_bytes(m->options.compute);
 }
 
+/* Rows of the chunk that begins at row t of T. */
+static size_t chunk_at(size_t t, size_t T) { return T - t < BLOCK_CHUNK ? T - t : BLOCK_CHUNK; }
+
 /* y = norm(x) in the compute type; `copy` receives x, on which the layer's product is then added. */
 static void norm_forward(const Model *m, size_t rows, const float *x, float *copy, const float *weight, void *y) {
     const size_t C = m->dims.C;
@@ -100,20 +103,21 @@ static int feed_forward(Model *m, size_t layer, Activations *a, size_t first, si
 int block_forward(Model *m, size_t layer, const BlockInput *input, Activations *a, float *out, Error *error) {
     const size_t T = input->rows;
     for (size_t t = 0; t < T; t += BLOCK_CHUNK)
-        if (project(m, layer, input, a, t, T - t < BLOCK_CHUNK ? T - t : BLOCK_CHUNK, error) != 0) return -1;
+        if (project(m, layer, input, a, t, chunk_at(t, T), error) != 0) return -1;
     attend(m, layer, input, a);
     for (size_t t = 0; t < T; t += BLOCK_CHUNK)
-        if (feed_forward(m, layer, a, t, T - t < BLOCK_CHUNK ? T - t : BLOCK_CHUNK, out, error) != 0) return -1;
+        if (feed_forward(m, layer, a, t, chunk_at(t, T), out, error) != 0) return -1;
     return 0;
 }
 
-/* dx in the compute type, as the products read it. */
-static const void *dx_for_products(const Model *m, size_t rows, Activations *a) {
+/* Rows [first, first + rows) of dx in the compute type, as the products read them. */
+static const void *dx_for_products(const Model *m, Activations *a, size_t first, size_t rows) {
     const size_t C = m->dims.C;
     const KernelTable *k = m->options.kernels;
-    if (a->dx_compute == a->dx) return a->dx;
+    const float *dx = a->dx + first * C;
+    if (a->dx_compute == NULL) return dx;
 #pragma omp parallel for num_threads(k->threads) schedule(static)
-    for (size_t t = 0; t < rows; t++) k->to_bf16(C, a->dx + t * C, (bf16 *)a->dx_compute + t * C);
+    for (size_t t = 0; t < rows; t++) k->to_bf16(C, dx + t * C, (bf16 *)a->dx_compute + t * C);
     return a->dx_compute;
 }
 
@@ -131,49 +135,82 @@ static void swiglu_both(const Model *m, size_t rows, void *gate_up, void *produc
     }
 }
 
-/* dx += the gradient through y = norm(x) W, whose output has the gradient dy; and the gradients of W and the norm. */
-static int norm_product_backward(Model *m, size_t rows, Activations *a, const float *x, const float *norm,
-                                 size_t norm_index, const GemmWeight *weight, size_t weight_index, size_t out,
-                                 const void *dy, Error *error) {
+/* A product with a weight and its parameters: y (rows, out) = x (rows, in) W^T. */
+typedef struct {
+    const GemmWeight *weight;
+    size_t index, out, in;
+} Product;
+
+static float *gradient_of(const Model *m, size_t index) { return parameters_at(&m->parameters, m->gradients, index); }
+
+/* dW += dy^T x. */
+static int weight_backward(Model *m, const Product *p, size_t rows, const void *dy, const void *x, Error *error) {
+    return gemm_weight_gradient(m->gemm, rows, p->out, p->in, m->options.compute, dy, p->out, x, p->in,
+                                gradient_of(m, p->index), error);
+}
+
+/* dx += the gradient through y = norm(x) W^T of some rows; and the gradients of W and of the norm's weight. */
+static int norm_product_backward(Model *m, const Product *p, const float *norm, size_t norm_index, size_t rows,
+                                 const float *x, const void *dy, Activations *a, float *dx, Error *error) {
     const size_t C = m->dims.C;
     const KernelTable *k = m->options.kernels;
-    const DType type = m->options.compute;
-    const Parameters *p = &m->parameters;
-    rmsnorm_forward(k, rows, C, x, norm, (float)m->config.norm_eps, a->normed, type, a->inverse_rms);
-    if (gemm_weight_gradient(m->gemm, rows, out, C, type, dy, out, a->normed, C,
-                             parameters_at(p, m->gradients, weight_index), error) != 0 ||
-        gemm_data_gradient(m->gemm, weight, rows, dy, out, a->dnormed, C, DTYPE_F32, false, error) != 0)
+    rmsnorm_forward(k, rows, C, x, norm, (float)m->config.norm_eps, a->normed, m->options.compute, a->inverse_rms);
+    if (weight_backward(m, p, rows, dy, a->normed, error) != 0 ||
+        gemm_data_gradient(m->gemm, p->weight, rows, dy, p->out, a->dnormed, C, DTYPE_F32, false, error) != 0)
         return -1;
-    rmsnorm_backward(k, rows, C, x, norm, a->inverse_rms, a->dnormed, a->dx, parameters_at(p, m->gradients, norm_index),
-                     a->norm);
+    rmsnorm_backward(k, rows, C, x, norm, a->inverse_rms, a->dnormed, dx, gradient_of(m, norm_index), a->norm);
     return 0;
+}
+
+/* feed_forward of rows [first, first + rows) backward, down to the gradient of what attention gave. */
+static int feed_backward(Model *m, size_t layer, Activations *a, size_t first, size_t rows, Error *error) {
+    const Dims d = m->dims;
+    const LayerWeights *w = &m->layer[layer];
+    const LayerParameters *at = &m->parameters.layer[layer];
+    const LayerActivations *own = &a->layer[layer];
+    const DType type = m->options.compute;
+    const Product down = {w->down, at->down, d.C, d.F}, gate_up = {w->gate_up, at->gate, 2 * d.F, d.C},
+                  o = {w->o, at->o, d.C, d.HD};
+    void *dgate_up = offset(m, own->gate_up, first * 2 * d.F);
+    const void *dx = dx_for_products(m, a, first, rows);
+    if (gemm_data_gradient(m->gemm, w->down, rows, dx, d.C, a->dproduct, d.F, type, false, error) != 0) return -1;
+    swiglu_both(m, rows, dgate_up, a->product, a->dproduct);
+    if (weight_backward(m, &down, rows, dx, a->product, error) != 0 ||
+        norm_product_backward(m, &gate_up, w->mlp_norm, at->mlp_norm, rows, own->middle + first * d.C, dgate_up, a,
+                              a->dx + first * d.C, error) != 0)
+        return -1;
+    dx = dx_for_products(m, a, first, rows);
+    if (weight_backward(m, &o, rows, dx, offset(m, own->attended, first * d.HD), error) != 0) return -1;
+    return gemm_data_gradient(m->gemm, w->o, rows, dx, d.C, offset(m, a->dattended, first * d.HD), d.HD, type, false,
+                              error);
+}
+
+/* project of rows [first, first + rows) backward. */
+static int project_backward(Model *m, size_t layer, const BlockInput *input, Activations *a, size_t first, size_t rows,
+                            Error *error) {
+    const Dims d = m->dims;
+    const LayerWeights *w = &m->layer[layer];
+    const LayerParameters *at = &m->parameters.layer[layer];
+    const LayerActivations *own = &a->layer[layer];
+    const Product qkv = {w->qkv, at->q, d.QKV, d.C};
+    void *dqkv = offset(m, a->dqkv, first * d.QKV);
+    qkv_backward(m, layer, rows, input->position + first,
+                 own->unnormed == NULL ? NULL : offset(m, own->unnormed, first * (d.HD + d.KD)), dqkv, a->vectors);
+    return norm_product_backward(m, &qkv, w->attention_norm, at->attention_norm, rows, own->x + first * d.C, dqkv, a,
+                                 a->dx + first * d.C, error);
 }
 
 int block_backward(Model *m, size_t layer, const BlockInput *input, Activations *a, Error *error) {
     const Dims d = m->dims;
     const size_t T = input->rows;
-    const LayerWeights *w = &m->layer[layer];
-    const LayerParameters *at = &m->parameters.layer[layer];
     const LayerActivations *own = &a->layer[layer];
-    const DType type = m->options.compute;
-    const void *dx = dx_for_products(m, T, a);
-    if (gemm_data_gradient(m->gemm, w->down, T, dx, d.C, a->dproduct, d.F, type, false, error) != 0) return -1;
-    swiglu_both(m, T, own->gate_up, a->product, a->dproduct);
-    if (gemm_weight_gradient(m->gemm, T, d.C, d.F, type, dx, d.C, a->product, d.F,
-                             parameters_at(&m->parameters, m->gradients, at->down), error) != 0 ||
-        norm_product_backward(m, T, a, own->middle, w->mlp_norm, at->mlp_norm, w->gate_up, at->gate, 2 * d.F,
-                              own->gate_up, error) != 0)
-        return -1;
-    dx = dx_for_products(m, T, a);
-    if (gemm_weight_gradient(m->gemm, T, d.C, d.HD, type, dx, d.C, own->attended, d.HD,
-                             parameters_at(&m->parameters, m->gradients, at->o), error) != 0 ||
-        gemm_data_gradient(m->gemm, w->o, T, dx, d.C, a->dattended, d.HD, type, false, error) != 0)
-        return -1;
-    AttentionShape shape = block_attention_shape(&m->config, type, false);
+    for (size_t t = 0; t < T; t += BLOCK_CHUNK)
+        if (feed_backward(m, layer, a, t, chunk_at(t, T), error) != 0) return -1;
+    AttentionShape shape = block_attention_shape(&m->config, m->options.compute, false);
     attention_backward(m->options.kernels, &shape, input->segment, input->segments, own->qkv, offset(m, own->qkv, d.HD),
                        offset(m, own->qkv, d.HD + d.KD), own->attended, own->lse, a->dattended, a->dqkv,
                        offset(m, a->dqkv, d.HD), offset(m, a->dqkv, d.HD + d.KD), a->attention);
-    qkv_backward(m, layer, T, input->position, own, a->dqkv, a->vectors);
-    return norm_product_backward(m, T, a, own->x, w->attention_norm, at->attention_norm, w->qkv, at->q, d.QKV, a->dqkv,
-                                 error);
+    for (size_t t = 0; t < T; t += BLOCK_CHUNK)
+        if (project_backward(m, layer, input, a, t, chunk_at(t, T), error) != 0) return -1;
+    return 0;
 }

@@ -67,8 +67,7 @@ static void norm_backward(const Model *m, const LayerWeights *w, const Block *b,
     memcpy(dy, b->dx, (d.HD + d.KD) * sizeof(float));
 }
 
-static void row_backward(const Model *m, const LayerWeights *w, const Block *b, size_t t, const LayerActivations *a,
-                         void *drow) {
+static void row_backward(const Model *m, const LayerWeights *w, const Block *b, const void *unnormed, void *drow) {
     const Dims d = m->dims;
     const KernelTable *k = m->options.kernels;
     bool half = m->options.compute == DTYPE_BF16;
@@ -76,22 +75,22 @@ static void row_backward(const Model *m, const LayerWeights *w, const Block *b, 
     float *dy = half ? b->dy : drow;
     if (half) k->to_f32(d.QKV, drow, dy);
     if (w->q_norm != NULL) {
-        const float *x = half ? b->x : (const float *)a->unnormed + t * turned;
-        if (half) k->to_f32(turned, (const bf16 *)a->unnormed + t * turned, b->x);
-        norm_backward(m, w, b, x, dy);
+        if (half) k->to_f32(turned, unnormed, b->x);
+        norm_backward(m, w, b, half ? b->x : unnormed, dy);
     }
     if (w->qkv_bias != NULL) k->add(d.QKV, dy, b->dbias);
     if (half) k->to_bf16(d.QKV, dy, drow);
 }
 
-void qkv_backward(Model *m, size_t layer, size_t rows, const int32_t *position, const LayerActivations *a, void *dqkv,
+void qkv_backward(Model *m, size_t layer, size_t rows, const int32_t *position, const void *unnormed, void *dqkv,
                   float *scratch) {
     const Dims d = m->dims;
     const KernelTable *k = m->options.kernels;
     const LayerWeights *w = &m->layer[layer];
     const LayerParameters *at = &m->parameters.layer[layer];
     bool vectors = w->qkv_bias != NULL || w->q_norm != NULL;
-    size_t row_bytes = d.QKV * dtype_bytes(m->options.compute), blocks = (rows + BLOCK - 1) / BLOCK;
+    size_t size = dtype_bytes(m->options.compute), turned_bytes = (d.HD + d.KD) * size;
+    size_t blocks = (rows + BLOCK - 1) / BLOCK;
 #pragma omp parallel for num_threads(k->threads) schedule(static)
     for (size_t n = 0; n < blocks; n++) {
         Block block = {0};
@@ -100,9 +99,10 @@ void qkv_backward(Model *m, size_t layer, size_t rows, const int32_t *position, 
             memset(block.dbias, 0, sums_of(d) * sizeof(float));
         }
         for (size_t t = n * BLOCK; t < rows && t < (n + 1) * BLOCK; t++) {
-            void *row = (char *)dqkv + t * row_bytes;
+            void *row = (char *)dqkv + t * d.QKV * size;
             rope_row(d.H + d.Hkv, d.D, m->rope + (size_t)position[t] * d.D, m->options.compute, row, 1);
-            if (vectors) row_backward(m, w, &block, t, a, row);
+            const char *kept = unnormed == NULL ? NULL : (const char *)unnormed + t * turned_bytes;
+            if (vectors) row_backward(m, w, &block, kept, row);
         }
     }
     for (size_t n = 0; vectors && n < blocks; n++) {

@@ -8,9 +8,8 @@
 void qkv_forward(const Model *model, const LayerWeights *weights, size_t rows, const int32_t *position,
                  float *projected, void *qkv, void *unnormed);
 
-/* dqkv (T, QKV) of the compute type: from the gradient of what attention read to that of the projection, in place.
- * Adds the gradients of bias and norms of the layer. Sums over rows have a fixed order. */
-void qkv_backward(Model *model, size_t layer, size_t rows, const int32_t *position, const LayerActivations *a,
-                  void *dqkv, float *scratch);
-/* 0 rows of it are needed for families without bias and norms. */
-size_t qkv_scratch_bytes(Dims d, size_t rows);
+/* dqkv (T, QKV) of the compute type: from the gradient of what attention read to that of the projection, in place;
+ * unnormed as the forward pass left it. Adds the gradients of the layer's bias and norms; sums have a fixed order. */
+void qkv_backward(Model *model, size_t layer, size_t rows, const int32_t *position, const void *unnormed, void *dqkv,
+                  float *scratch);
+size_t qkv_scratch_bytes(Dims d, size_t rows); // for families with bias or norms

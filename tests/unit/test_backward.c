@@ -141,6 +141,46 @@ static void same_bits(void **state) {
     json_decref(cases);
 }
 
+/* One batch that is longer than the chunks of a layer, against its prompts one by one; gradients add up. */
+static void long_batches_add_up(void **state) {
+    (void)state;
+    json_t *cases = tiny_cases("llama_tied");
+    Model *model[2];
+    Activations *activations = NULL;
+    Error error = {0};
+    for (int i = 0; i < 2; i++) model[i] = tiny_load("llama_tied", &kernels, DTYPE_F32, true, false);
+    Batch batch = {0};
+    for (size_t p = 0; p < 3 * TINY_PROMPTS; p++) tiny_add(&batch, cases, p % TINY_PROMPTS, 0, TINY_BRANCHES);
+    assert_int_equal(batch_finish(&batch, &error), 0);
+    assert_true(batch.rows > 1000);
+    float *logprob = calloc(batch.targets, sizeof *logprob), *dlogprob = calloc(batch.targets, sizeof *dlogprob);
+    for (size_t i = 0; i < batch.targets; i++) dlogprob[i] = (float)(i % 7) - 2;
+    for (size_t p = 0, at = 0; p < 3 * TINY_PROMPTS; p++, at += batch.targets) {
+        batch_clear(&batch);
+        tiny_add(&batch, cases, p % TINY_PROMPTS, 0, TINY_BRANCHES);
+        assert_int_equal(batch_finish(&batch, &error), 0);
+        assert_int_equal(model_forward(model[0], &batch, &activations, logprob, &error), 0);
+        assert_int_equal(model_backward(model[0], &batch, activations, dlogprob + at, &error), 0);
+    }
+    batch_clear(&batch);
+    for (size_t p = 0; p < 3 * TINY_PROMPTS; p++) tiny_add(&batch, cases, p % TINY_PROMPTS, 0, TINY_BRANCHES);
+    assert_int_equal(batch_finish(&batch, &error), 0);
+    assert_int_equal(model_forward(model[1], &batch, &activations, logprob, &error), 0);
+    assert_int_equal(model_backward(model[1], &batch, activations, dlogprob, &error), 0);
+    for (size_t i = 0; i < model_tensor_count(model[0]); i++) {
+        const ModelTensor *t = &model_tensors(model[0])[i];
+        const float *a = model_gradients(model[0]) + t->offset, *b = model_gradients(model[1]) + t->offset;
+        double off = 0, norm = kernels.sum_squares(t->elements, a);
+        for (size_t k = 0; k < t->elements; k++) off += ((double)a[k] - b[k]) * ((double)a[k] - b[k]);
+        if (sqrt(off / norm) > 2e-6) fail_msg("%s: off by %.1e", t->name, sqrt(off / norm));
+    }
+    for (int i = 0; i < 2; i++) model_free(model[i]);
+    free(logprob), free(dlogprob);
+    batch_free(&batch);
+    activations_free(activations);
+    json_decref(cases);
+}
+
 /* The slope of the loss along each tensor's own gradient, by central differences of the float32 forward pass. */
 static void central_differences(void **state) {
     (void)state;
@@ -176,9 +216,9 @@ static int set_up(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied),         cmocka_unit_test(llama_rope3),
-                                       cmocka_unit_test(mistral_window),     cmocka_unit_test(qwen2_bias),
-                                       cmocka_unit_test(qwen3_norms),        cmocka_unit_test(same_bits),
-                                       cmocka_unit_test(central_differences)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied),          cmocka_unit_test(llama_rope3),
+                                       cmocka_unit_test(mistral_window),      cmocka_unit_test(qwen2_bias),
+                                       cmocka_unit_test(qwen3_norms),         cmocka_unit_test(same_bits),
+                                       cmocka_unit_test(long_batches_add_up), cmocka_unit_test(central_differences)};
     return cmocka_run_group_tests(tests, set_up, NULL);
 }
