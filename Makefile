@@ -1,4 +1,4 @@
-# dice - see README.md. Targets: all, check, unit, integrate, bench, fuzz, lint, clean.
+# dice - see README.md. Targets: all, demo, check, unit, integrate, bench, fuzz, lint, clean.
 #   CC=gcc|clang            compiler
 #   SAN=address,undefined   sanitizers (own build directory); SAN=thread uses clang, libomp and its Archer tool
 #   BUILD=DIR               build directory
@@ -70,6 +70,11 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/bench/floor.o $(BUILD)/bench/rando
 
 compile_commands.json: Makefile $(SOURCES) $(UNIT)
 	@python3 tools/compile_commands.py '$(CC)' '$(CFLAGS)' $(SOURCES) $(UNIT) > $@ || rm -f $@
+
+# Packages, build, model, alignment and its table, from nothing: tools/demo says what MODEL= and OUTPUT= do.
+.PHONY: demo
+demo:
+	@tools/demo
 
 .PHONY: tests unit
 tests: $(TESTS) $(BUILD)/dice
