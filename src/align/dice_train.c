@@ -69,15 +69,17 @@ static int put_reference(void *context, size_t item, size_t response, double sum
     return run_store_put_score(t->run->store, &score, error);
 }
 
-/* Computes the reference sums that are still NaN among examples [first, end); row[i]: where example i is stored. */
-static int compute_references(Training *t, size_t first, size_t end, const size_t *row, const char *set, Error *error) {
+/* Computes the reference sums that are still NaN among examples [first, end). row[i], taken[i] are example first + i's:
+ * where it is stored, whether training needs it. */
+static int compute_references(Training *t, size_t first, size_t end, const size_t *row, const bool *taken,
+                              const char *set, Error *error) {
     size_t n = 0, count = end - first + 1;
     ScoreItem *item = calloc(count, sizeof *item);
     size_t *item_row = malloc(count * sizeof *item_row), *target = malloc(count * sizeof *target);
     int result = item == NULL || item_row == NULL || target == NULL ? no_memory(error) : 0;
     for (size_t i = first; i < end && result == 0; i++) {
         const TrainExample *e = &t->example[i];
-        if (!isnan(t->reference[i].chosen) && !isnan(t->reference[i].rejected)) continue;
+        if (!taken[i - first] || (!isnan(t->reference[i].chosen) && !isnan(t->reference[i].rejected))) continue;
         item_row[n] = row[i - first];
         target[n] = i;
         item[n++] = (ScoreItem){.prompt = e->prompt,
@@ -157,6 +159,30 @@ static int add_mixed(Training *t, size_t *row, Error *error) {
     return result;
 }
 
+static TrainSettings settings_of(const Training *t) {
+    const Recipe *r = t->run->recipe;
+    bool zero = t->round == 0;
+    double rate = zero && r->round0.learning_rate > 0 ? r->round0.learning_rate : r->train.learning_rate;
+    double epochs = zero && r->round0.epochs > 0 ? r->round0.epochs : r->train.epochs;
+    size_t pairs = zero && r->round0.pairs_per_step > 0 ? r->round0.pairs_per_step : r->train.pairs_per_step;
+    size_t steps = zero && r->round0.steps > 0 ? r->round0.steps : zero && r->round0.epochs > 0 ? 0 : r->train.steps;
+    return (TrainSettings){.schedule = {.kind = (LrKind)r->train.schedule, // the same order
+                                        .peak = rate,
+                                        .warmup = r->train.warmup_steps,
+                                        .steps = steps > 0 ? steps : train_step_count(t->examples, epochs, pairs)},
+                           .optimizer = {.beta1 = r->train.adam_beta1,
+                                         .beta2 = r->train.adam_beta2,
+                                         .eps = r->train.adam_eps,
+                                         .weight_decay = r->train.weight_decay,
+                                         .clip_norm = r->train.clip_norm},
+                           .examples_per_step = pairs,
+                           .micro_tokens = r->train.micro_tokens,
+                           .seed = r->seed,
+                           .round = t->round,
+                           .validate_every = r->train.validate_every,
+                           .checkpoint_every = r->train.checkpoint_every};
+}
+
 /* The examples of the round with their references, then those of the validation. */
 static int gather(Training *t, Error *error) {
     const DiceRun *run = t->run;
@@ -166,7 +192,10 @@ static int gather(Training *t, Error *error) {
     t->reference = calloc(most, sizeof *t->reference);
     ReferenceSums *known = calloc(run->train_pairs + run->validations + 1, sizeof *known);
     size_t *row = malloc(most * sizeof *row);
-    int result = t->example == NULL || t->reference == NULL || known == NULL || row == NULL ? no_memory(error) : 0;
+    bool *taken = calloc(most, sizeof *taken);
+    int result = t->example == NULL || t->reference == NULL || known == NULL || row == NULL || taken == NULL
+                     ? no_memory(error)
+                     : 0;
     char source[32];
     for (size_t i = 0; i < most && result == 0; i++) t->reference[i] = (ReferenceSums){NAN, NAN};
     if (result == 0 && t->round == 0) {
@@ -175,6 +204,11 @@ static int gather(Training *t, Error *error) {
         t->examples = run->train_pairs;
     } else if (result == 0) {
         result = add_mixed(t, row, error);
+    }
+    if (result == 0) {
+        const TrainSettings settings = settings_of(t);
+        result = train_taken(&settings, t->examples, taken, error);
+        memset(taken + t->examples, true, run->validations);
     }
     for (int set = 0; set < 2 && result == 0; set++) { // 0: training, 1: validation
         const char *name = set == 0 ? "" : "validation/";
@@ -189,10 +223,11 @@ static int gather(Training *t, Error *error) {
         }
         for (size_t i = first; i < end && result == 0; i++)
             if (row[i] != SIZE_MAX) t->reference[i] = known[row[i]];
-        if (result == 0) result = compute_references(t, first, end, row + first, name, error);
+        if (result == 0) result = compute_references(t, first, end, row + first, taken + first, name, error);
     }
     free(known);
     free(row);
+    free(taken);
     return result;
 }
 
@@ -235,30 +270,6 @@ static int on_checkpoint(void *context, size_t step, const char *directory, Erro
     int result = path == NULL ? no_memory(error) : file_remove_tree(path, error);
     free(path);
     return result;
-}
-
-static TrainSettings settings_of(const Training *t) {
-    const Recipe *r = t->run->recipe;
-    bool zero = t->round == 0;
-    double rate = zero && r->round0.learning_rate > 0 ? r->round0.learning_rate : r->train.learning_rate;
-    double epochs = zero && r->round0.epochs > 0 ? r->round0.epochs : r->train.epochs;
-    size_t pairs = zero && r->round0.pairs_per_step > 0 ? r->round0.pairs_per_step : r->train.pairs_per_step;
-    size_t steps = zero && r->round0.steps > 0 ? r->round0.steps : zero && r->round0.epochs > 0 ? 0 : r->train.steps;
-    return (TrainSettings){.schedule = {.kind = (LrKind)r->train.schedule, // the same order
-                                        .peak = rate,
-                                        .warmup = r->train.warmup_steps,
-                                        .steps = steps > 0 ? steps : train_step_count(t->examples, epochs, pairs)},
-                           .optimizer = {.beta1 = r->train.adam_beta1,
-                                         .beta2 = r->train.adam_beta2,
-                                         .eps = r->train.adam_eps,
-                                         .weight_decay = r->train.weight_decay,
-                                         .clip_norm = r->train.clip_norm},
-                           .examples_per_step = pairs,
-                           .micro_tokens = r->train.micro_tokens,
-                           .seed = r->seed,
-                           .round = t->round,
-                           .validate_every = r->train.validate_every,
-                           .checkpoint_every = r->train.checkpoint_every};
 }
 
 static int train_model(Training *t, Error *error) {

@@ -35,6 +35,18 @@ static size_t cursor_at(Cursor *cursor, size_t position) {
     return cursor->shuffled[position % cursor->examples];
 }
 
+int train_taken(const TrainSettings *settings, size_t examples, bool *taken, Error *error) {
+    size_t positions = settings->schedule.steps * settings->examples_per_step;
+    Cursor cursor = {.settings = settings, .examples = examples, .epoch = SIZE_MAX};
+    cursor.shuffled = malloc((examples + 1) * sizeof *cursor.shuffled);
+    if (cursor.shuffled == NULL)
+        return error_set(error, ERROR_MEMORY, "no memory for the order of %zu examples", examples);
+    if (settings->order == NULL && positions > examples) positions = examples; // the first epoch takes them all
+    for (size_t p = 0; p < positions; p++) taken[cursor_at(&cursor, p)] = true;
+    free(cursor.shuffled);
+    return 0;
+}
+
 typedef struct {
     Model *model;
     const TrainSettings *settings;

@@ -75,6 +75,10 @@ typedef struct {
 /* Steps that `epochs` passes over the examples take, the last one filled up. */
 size_t train_step_count(size_t examples, double epochs, size_t examples_per_step);
 
+/* taken: (examples) false before; becomes true for each one that a training with these settings takes. What the others
+ * would need (a loss reference, say) need not be computed. */
+int train_taken(const TrainSettings *settings, size_t examples, bool *taken, Error *error);
+
 /* Trains until schedule.steps steps are taken. directory: where checkpoints go ("directory/step-000050"), NULL for
  * none; resume: continue from this checkpoint, NULL: from the start. When the log says interrupted, a checkpoint is
  * written and ERROR_INTERRUPTED returned. ERROR_NUMERIC (naming step and example) leaves the weights as after the step

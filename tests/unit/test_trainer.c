@@ -326,6 +326,14 @@ static void an_epoch_is_a_permutation(void **state) {
         for (size_t i = 0; i < N; i++) assert_true(seen[i]);
         if (epoch > 0) assert_memory_not_equal(notes.id + epoch * N, notes.id, N * sizeof *notes.id);
     }
+    for (size_t steps = 0; steps <= 3; steps++) { // and what a shorter training takes of them is known before it
+        bool taken[N] = {false}, wanted[N] = {false};
+        s.schedule.steps = steps;
+        assert_int_equal(train_taken(&s, N, taken, NULL), 0);
+        for (size_t p = 0; p < steps * 5; p++) wanted[notes.id[p]] = true;
+        assert_memory_equal(taken, wanted, sizeof taken);
+    }
+    s.schedule.steps = STEPS;
     s.micro_tokens = 1, s.schedule.peak = 1e-4; // what does not decide the order
     follow(&c, &s, &again);
     assert_memory_equal(again.id, notes.id, STEPS * 5 * sizeof *notes.id);
@@ -346,6 +354,9 @@ static void a_given_order_is_followed_round_and_round(void **state) {
     s.order = order, s.order_count = 7;
     follow(&c, &s, &notes);
     for (size_t i = 0; i < 25; i++) assert_int_equal(notes.id[i], order[i % 7]);
+    bool taken[CASES_PAIRS - 2] = {false};
+    assert_int_equal(train_taken(&s, CASES_PAIRS - 2, taken, NULL), 0);
+    for (size_t i = 0; i < CASES_PAIRS - 2; i++) assert_int_equal(taken[i], i != 0 && i != 6 && i != 7 && i != 8);
 }
 
 static void a_loss_that_is_no_number_changes_nothing(void **state) {
