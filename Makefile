@@ -12,7 +12,7 @@ BUILD ?= build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(filter-out gcc cc,$
 PREFIX ?= /usr/local
 
 PACKAGES := jansson yaml-0.1 libpcre2-8 libutf8proc sqlite3 libxxhash zlib
-WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Werror
+WARNINGS := -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wno-psabi -Werror
 OPTIMISE := $(if $(DEBUG),-O0,-O2) -g
 SANITISE := $(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=undefined))
 # Instrumented loops are not vectorised; clang need not complain that "omp simd" had no effect there.

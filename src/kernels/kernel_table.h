@@ -44,6 +44,8 @@ typedef struct {
     void (*swiglu)(size_t n, DType type, const void *gate, const void *up, void *out);
     void (*swiglu_backward)(size_t n, DType type, const void *gate, const void *up, const void *dout, void *dgate,
                             void *dup);
+    // turns all heads of one row in place, see kernels/rope.h: element i with element i + half of each; sign 1 or -1
+    void (*rope_row)(size_t heads, size_t half, DType type, const float *cosine, const float *sine, float sign, void *x);
     // Tiles of attention, see kernels/attention_plan.h; x_row is the row length of x, columns a multiple of 16.
     // dst (rows, columns) float32 = src of `type`; the rest of a row of dst becomes 0
     void (*tile_load)(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst, size_t dst_row);

@@ -1,5 +1,6 @@
 #include "attention_cases.h"
 #include "kernels/attention.h"
+#include "simd_wide.h"
 
 #include "base/size.h"
 #include "kernels/attention_plan.h"
@@ -124,27 +125,32 @@ static int within(Errors e, double forward, double backward) {
     return e.o <= forward && e.lse <= forward && e.dq <= backward && e.dk <= backward && e.dv <= backward;
 }
 
-static void check_all(uint64_t seed, DType type, double forward, double lse, double backward) {
+static void check_table(const KernelTable *kernels, const char *name, uint64_t seed, DType type, size_t longest,
+                        double forward, double backward) {
+    Errors e = measure_all(kernels, seed, type, longest);
+    printf("%s %s: o %.1e lse %.1e dq %.1e dk %.1e dv %.1e\n", name, dtype_name(type), e.o, e.lse, e.dq, e.dk, e.dv);
+    assert_true(e.lse <= 1e-6);
+    assert_true(within(e, forward, backward));
+}
+
+static void check_all(uint64_t seed, DType type, double forward, double backward) {
     for (Isa isa = ISA_REFERENCE; isa <= isa_of_cpu(); isa++) {
         KernelTable kernels = table_of(isa, 2);
-        Errors e = measure_all(&kernels, seed, type, isa == ISA_REFERENCE ? 40 : 150);
-        printf("%s %s: o %.1e lse %.1e dq %.1e dk %.1e dv %.1e\n", isa_name(isa), dtype_name(type), e.o, e.lse, e.dq,
-               e.dk, e.dv);
-        assert_true(e.lse <= lse);
-        e.lse = 0;
-        assert_true(within(e, forward, backward));
+        check_table(&kernels, isa_name(isa), seed, type, isa == ISA_REFERENCE ? 30 : 140, forward, backward);
     }
+    KernelTable wide = simd_wide_table(2);
+    check_table(&wide, "16 plain lanes", seed, type, 30, forward, backward);
 }
 
 static void float32_follows_the_formula(void **state) {
     (void)state;
-    check_all(test_seed(), DTYPE_F32, 1e-6, 1e-6, 2e-6);
+    check_all(test_seed(), DTYPE_F32, 1e-6, 2e-6);
 }
 
 /* Inputs are exact in bfloat16; outputs are rounded once, and o as the backward pass reads it too. */
 static void bfloat16_is_rounded_at_the_end(void **state) {
     (void)state;
-    check_all(test_seed(), DTYPE_BF16, 0x1p-8, 1e-6, 0x1p-6);
+    check_all(test_seed(), DTYPE_BF16, 0x1p-8, 0x1p-6);
 }
 
 static double objective(const AttentionCase *c) {
@@ -273,42 +279,47 @@ static void other_segments_change_no_bit(void **state) {
     }
 }
 
-/* [ATT-2]: every token of a training case decoded on its own gets the bits that it has there. */
+/* Token t of all segments at once, as a decoder asks for it: leaves end at t, others are complete by then. */
+static AttentionCase step_of(const AttentionCase *c, size_t t) {
+    AttentionCase step = *c;
+    for (size_t s = 0; s < c->n; s++) {
+        int leaf = 1;
+        for (size_t u = s + 1; u < c->n; u++) leaf &= c->segment[u].parent != (int32_t)s;
+        size_t keys = c->segment[s].key_length;
+        step.segment[s].query_length = leaf ? t < keys : t + 1 == keys;
+        step.segment[s].query_row += t;
+        if (leaf && t < keys) step.segment[s].key_length = t + 1;
+    }
+    return step;
+}
+
+static void check_steps(const KernelTable *kernels, uint64_t seed, size_t longest) {
+    for (uint32_t i = 0; i < 6; i++) {
+        CaseRandom r = {{.seed = seed, .stream = RNG_TEST, .item = 400 + i}, 0};
+        AttentionCase c = case_random(&r, head_dims[i], 1, longest);
+        Arrays whole = arrays_run(kernels, &c, DTYPE_F32, 0);
+        for (size_t t = 0; t < longest; t += 1 + t / 8) {
+            AttentionCase step = step_of(&c, t);
+            Arrays alone = arrays_run(kernels, &step, DTYPE_F32, 0);
+            for (size_t s = 0; s < c.n; s++)
+                if (step.segment[s].query_length == 1) assert_true(same_segment(&step, s, &whole, &alone, 0));
+            arrays_free(&alone);
+        }
+        arrays_free(&whole);
+        case_free(&c);
+    }
+}
+
+/* [ATT-2] */
 static void token_by_token_changes_no_bit(void **state) {
     (void)state;
     uint64_t seed = test_seed();
     for (Isa isa = ISA_REFERENCE; isa <= isa_of_cpu(); isa++) {
         KernelTable kernels = table_of(isa, 2);
-        for (uint32_t i = 0; i < 6; i++) {
-            CaseRandom r = {{.seed = seed, .stream = RNG_TEST, .item = 400 + i}, 0};
-            AttentionCase c = case_random(&r, head_dims[i], 1, isa == ISA_REFERENCE ? 12 : 90);
-            Arrays whole = arrays_run(&kernels, &c, DTYPE_F32, 0);
-            size_t longest = 0, row[CASE_SEGMENTS];
-            for (size_t s = 0; s < c.n; s++) {
-                row[s] = c.segment[s].query_row;
-                if (c.segment[s].key_length > longest) longest = c.segment[s].key_length;
-            }
-            for (size_t t = 0; t < longest; t += 1 + t / 8) { // token t of all segments at once; parents are complete
-                AttentionCase step = c;
-                for (size_t s = 0; s < c.n; s++) {
-                    step.segment[s].query_length = t < c.segment[s].key_length;
-                    step.segment[s].query_row = row[s] + t;
-                    int leaf = 1;
-                    for (size_t u = s + 1; u < c.n; u++) leaf &= c.segment[u].parent != (int32_t)s;
-                    if (leaf && t < c.segment[s].key_length)
-                        step.segment[s].key_length = t + 1;
-                    else if (!leaf && t + 1 != c.segment[s].key_length)
-                        step.segment[s].query_length = 0;
-                }
-                Arrays alone = arrays_run(&kernels, &step, DTYPE_F32, 0);
-                for (size_t s = 0; s < c.n; s++)
-                    if (step.segment[s].query_length == 1) assert_true(same_segment(&step, s, &whole, &alone, 0));
-                arrays_free(&alone);
-            }
-            arrays_free(&whole);
-            case_free(&c);
-        }
+        check_steps(&kernels, seed, isa == ISA_REFERENCE ? 12 : 80);
     }
+    KernelTable wide = simd_wide_table(2);
+    check_steps(&wide, seed, 20);
 }
 
 static KernelTable honest; // what the planted entries call
@@ -339,13 +350,13 @@ static void planted_faults_are_found(void **state) {
     uint64_t seed = test_seed();
     KernelTable wrong = honest = table_of(isa_of_cpu(), 1);
     wrong.softmax_columns = planted_softmax;
-    assert_false(within(measure_all(&wrong, seed, DTYPE_F32, 150), 1e-6, 2e-6));
+    assert_false(within(measure_all(&wrong, seed, DTYPE_F32, 100), 1e-6, 2e-6));
     wrong = honest, wrong.softmax_columns = planted_mask;
-    assert_false(within(measure_all(&wrong, seed, DTYPE_F32, 40), 1e-6, 2e-6));
+    assert_false(within(measure_all(&wrong, seed, DTYPE_F32, 20), 1e-6, 2e-6));
     wrong = honest, wrong.softmax_columns_backward = planted_backward;
-    assert_false(within(measure_all(&wrong, seed, DTYPE_F32, 40), 1e-6, 2e-6));
+    assert_false(within(measure_all(&wrong, seed, DTYPE_F32, 20), 1e-6, 2e-6));
     wrong = honest, wrong.tile_product = planted_product;
-    assert_false(within(measure_all(&wrong, seed, DTYPE_F32, 40), 1e-6, 2e-6));
+    assert_false(within(measure_all(&wrong, seed, DTYPE_F32, 20), 1e-6, 2e-6));
 }
 
 int main(void) {

@@ -1,6 +1,8 @@
 #include "kernels/kernel_table.h"
 
 #include "base/rng.h"
+#include "kernels/adamw.h"
+#include "simd_wide.h"
 #include "test.h"
 
 #include <float.h>
@@ -63,10 +65,111 @@ static int reductions_differ(const KernelTable *t, const KernelTable *ref, size_
 static int exp_sum_differs(const KernelTable *t, const KernelTable *ref, size_t n) {
     for (size_t i = 0; i < n; i++) b[i] = a[i] = x[i] > 88 ? 88 : x[i] < -120 ? -120 : x[i] * 20;
     float shift = n > 0 ? ref->maximum(n, a) : 0;
-    float alone = t->exp_sum(n, a, shift, NULL), got = t->exp_sum(n, a, shift, a), expected = ref->exp_sum(n, b, shift, b);
+    float alone = t->exp_sum(n, a, shift, NULL), got = t->exp_sum(n, a, shift, a),
+          expected = ref->exp_sum(n, b, shift, b);
     int wrong = alone != got || !near(got, expected, expected * 1e-6);
     for (size_t i = 0; i < n; i++) wrong += !near(a[i], b[i], b[i] * 3e-7 + 2e-45);
     return wrong;
+}
+
+static float c[MOST + GUARD], d[MOST + GUARD];
+static bf16 ch[MOST + GUARD], dh[MOST + GUARD];
+
+static int far_apart(size_t n, const float *got, const float *expected, double relative, double absolute) {
+    int wrong = 0;
+    for (size_t i = 0; i < n; i++) wrong += !near(got[i], expected[i], relative * fabs(expected[i]) + absolute);
+    return wrong + !same(got + n, expected + n, GUARD * sizeof *got);
+}
+
+/* Two bfloat16 results agree where they are neighbours: their float32 may lie on two sides of a border. */
+static int bf16_apart(size_t n, const bf16 *got, const bf16 *expected) {
+    int wrong = 0;
+    for (size_t i = 0; i < n; i++) wrong += abs((int)(int16_t)got[i] - (int)(int16_t)expected[i]) > 1;
+    return wrong + !same(got + n, expected + n, GUARD * sizeof *got);
+}
+
+/* Rotation and AdamW have no sum over elements: equal to the bit. */
+static int rope_adamw_differ(const KernelTable *t, const KernelTable *ref, size_t n) {
+    static const AdamwStep step = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.37f, 0.1f, 0.001f};
+    static float m[2][MOST], v[2][MOST];
+    int wrong = 0;
+    memcpy(a, x, sizeof a), memcpy(b, x, sizeof b), memcpy(ah, xh, sizeof ah), memcpy(bh, xh, sizeof bh);
+    size_t half = n / 2 > 40 ? n / 6 : n / 2, heads = half == n / 2 ? 1 : 3; // heads 2 half <= n
+    t->rope_row(heads, half, DTYPE_F32, y, y + half, -1, a), ref->rope_row(heads, half, DTYPE_F32, y, y + half, -1, b);
+    wrong += !same(a, b, sizeof a);
+    t->rope_row(heads, half, DTYPE_BF16, y, y + half, 1, ah),
+        ref->rope_row(heads, half, DTYPE_BF16, y, y + half, 1, bh);
+    wrong += !same(ah, bh, sizeof ah);
+    for (size_t i = 0; i < n; i++)
+        m[0][i] = m[1][i] = y[i], v[0][i] = v[1][i] = y[i] * y[i], c[i] = x[i] > 1e9f ? 1 : x[i];
+    memcpy(a, x, sizeof a), memcpy(b, x, sizeof b);
+    t->adamw(n, &step, a, m[0], v[0], c), ref->adamw(n, &step, b, m[1], v[1], c);
+    return wrong + !same(a, b, sizeof a) + !same(m[0], m[1], n * sizeof(float)) + !same(v[0], v[1], n * sizeof(float));
+}
+
+static int rmsnorm_differs(const KernelTable *t, const KernelTable *ref, size_t n) {
+    if (n == 0) return 0;
+    for (size_t i = 0; i < n; i++) c[i] = fabsf(x[i]) > 1e9f ? 3 : x[i];
+    memset(a, 0x5a, sizeof a), memset(b, 0x5a, sizeof b), memset(ah, 0x5a, sizeof ah), memset(bh, 0x5a, sizeof bh);
+    float got = t->rmsnorm_row(n, c, y, 1e-5f, a, DTYPE_F32), expected = ref->rmsnorm_row(n, c, y, 1e-5f, b, DTYPE_F32);
+    int wrong = !near(got, expected, 1e-7 * expected) + far_apart(n, a, b, 3e-7, 0);
+    t->rmsnorm_row(n, c, y, 1e-5f, ah, DTYPE_BF16), ref->rmsnorm_row(n, c, y, 1e-5f, bh, DTYPE_BF16);
+    wrong += bf16_apart(n, ah, bh);
+    memcpy(a, y, sizeof a), memcpy(b, y, sizeof b), memcpy(d, y, sizeof d), memcpy(x, y, sizeof x);
+    t->rmsnorm_row_backward(n, c, y, expected, c, a, d), ref->rmsnorm_row_backward(n, c, y, expected, c, b, x);
+    double size = 0; // of what the sum over the row adds to an element
+    for (size_t i = 0; i < n; i++) size += fabs((double)y[i] * c[i] * c[i]);
+    for (size_t i = 0; i < n; i++)
+        wrong += !near(a[i], b[i],
+                       3e-7 * (fabs(b[i]) + fabs(y[i]) +
+                               expected * (fabs(y[i] * c[i]) + fabs(c[i]) * size / (double)n * expected * expected)));
+    wrong += far_apart(n, d, x, 3e-7, 0);
+    memcpy(a, y, sizeof a), memcpy(b, a, sizeof b);
+    t->rmsnorm_row_backward(n, c, y, expected, c, a, NULL), t->rmsnorm_row_backward(n, c, y, expected, c, b, d);
+    return wrong + !same(a, b, sizeof a); // without dweight the same dx
+}
+
+static int swiglu_differs(const KernelTable *t, const KernelTable *ref, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        c[i] = x[i] > 1e9f ? 90 : x[i] < -1e9f ? -90 : x[i], ch[i] = dtype_bf16_from_float(c[i]);
+    memset(a, 0x5a, sizeof a), memset(b, 0x5a, sizeof b), memset(ah, 0x5a, sizeof ah), memset(bh, 0x5a, sizeof bh);
+    t->swiglu(n, DTYPE_F32, c, y, a), ref->swiglu(n, DTYPE_F32, c, y, b);
+    int wrong = far_apart(n, a, b, 1e-6, 1e-37);
+    t->swiglu(n, DTYPE_BF16, ch, yh, ah), ref->swiglu(n, DTYPE_BF16, ch, yh, bh);
+    wrong += bf16_apart(n, ah, bh);
+    memcpy(a, c, sizeof a), memcpy(b, c, sizeof b), memcpy(d, y, sizeof d), memcpy(c, y, sizeof c); // in place
+    t->swiglu_backward(n, DTYPE_F32, a, d, y, a, d), ref->swiglu_backward(n, DTYPE_F32, b, c, y, b, c);
+    wrong += far_apart(n, a, b, 3e-6, 1e-5) + far_apart(n, d, c, 1e-6, 1e-37);
+    memcpy(ah, ch, sizeof ah), memcpy(bh, ch, sizeof bh), memcpy(dh, yh, sizeof dh), memcpy(ch, yh, sizeof ch);
+    t->swiglu_backward(n, DTYPE_BF16, ah, dh, yh, ah, dh), ref->swiglu_backward(n, DTYPE_BF16, bh, ch, yh, bh, ch);
+    for (size_t i = 0; i < n; i++)
+        wrong += !near(dtype_bf16_to_float(ah[i]), dtype_bf16_to_float(bh[i]),
+                       1e-2 * fabs(dtype_bf16_to_float(bh[i])) + 1e-5);
+    return wrong + bf16_apart(n, dh, ch);
+}
+
+/* Tiles as attention cuts them, with rows that have gaps; n sizes them. */
+static int tiles_differ(const KernelTable *t, const KernelTable *ref, size_t n) {
+    size_t columns = n % 33 + 1, rows = n % 29 + 1, wide = (columns + 15) / 16 * 16;
+    int wrong = 0;
+    memset(a, 0x5a, sizeof a), memset(b, 0x5a, sizeof b);
+    for (int type = DTYPE_F32; type <= DTYPE_BF16; type++) {
+        const void *src = type == DTYPE_F32 ? (const void *)x : xh;
+        size_t some = columns < 20 ? columns : 20; // rows some <= MOST / 2
+        t->tile_load(some, columns, (DType)type, src, columns + 3, a, wide),
+            ref->tile_load(some, columns, (DType)type, src, columns + 3, b, wide);
+        wrong += !same(a, b, sizeof a);
+        t->tile_transpose(some, columns, (DType)type, src, columns + 2, a, some + 1),
+            ref->tile_transpose(some, columns, (DType)type, src, columns + 2, b, some + 1);
+        wrong += !same(a, b, sizeof a);
+    }
+    memcpy(a, y, sizeof a), memcpy(b, y, sizeof b);
+    for (size_t i = 0; i < MOST; i++) c[i] = fabsf(x[i]) > 1e9f ? 2 : x[i];
+    size_t K = 1 + n % 17;
+    const float *keep = n % 2 ? y + 5 : NULL;
+    t->tile_product(rows, wide, K, c, 1, rows, y, wide, keep, a, wide + (rows * (wide + 1) <= MOST));
+    ref->tile_product(rows, wide, K, c, 1, rows, y, wide, keep, b, wide + (rows * (wide + 1) <= MOST));
+    return wrong + far_apart(MOST, a, b, 2e-7, 1e-4 * FLT_EPSILON * (double)K + 4e-4);
 }
 
 static int table_differs(const KernelTable *t, const KernelTable *ref, uint64_t seed) {
@@ -76,6 +179,10 @@ static int table_differs(const KernelTable *t, const KernelTable *ref, uint64_t 
         wrong += elementwise_differs(t, ref, sizes[s]);
         wrong += reductions_differ(t, ref, sizes[s]);
         wrong += exp_sum_differs(t, ref, sizes[s]);
+        wrong += rope_adamw_differ(t, ref, sizes[s]);
+        wrong += swiglu_differs(t, ref, sizes[s]);
+        wrong += tiles_differ(t, ref, sizes[s]);
+        wrong += rmsnorm_differs(t, ref, sizes[s]); // last: overwrites x
     }
     return wrong;
 }
@@ -91,6 +198,8 @@ static void every_table_agrees_with_reference(void **state) {
         assert_int_equal(t.isa, isa);
         assert_int_equal(table_differs(&t, &ref, seed), 0);
     }
+    t = simd_wide_table(1);
+    assert_int_equal(table_differs(&t, &ref, seed), 0);
     printf("checked up to %s\n", isa_name(isa_of_cpu()));
 }
 
@@ -108,6 +217,37 @@ static float planted_dot(size_t n, const float *p, const float *q) {
     return sum;
 }
 
+/* Halves the decay. */
+static void planted_adamw(size_t n, const AdamwStep *step, float *w, float *m, float *v, const float *g) {
+    AdamwStep wrong = *step;
+    wrong.weight_decay /= 2;
+    for (size_t i = 0; i < n; i++) w[i] *= 1 + wrong.learning_rate * wrong.weight_decay;
+    (void)m, (void)v, (void)g;
+}
+static void planted_swiglu(size_t n, DType type, const void *gate, const void *up, void *out) {
+    if (type == DTYPE_F32)
+        for (size_t i = 0; i < n; i++) ((float *)out)[i] = ((const float *)gate)[i] * ((const float *)up)[i];
+}
+/* Turns the other way. */
+static void planted_rope(size_t heads, size_t half, DType type, const float *cosine, const float *sine, float sign,
+                         void *p) {
+    KernelTable ref;
+    if (kernel_table_create_capped(&ref, 1, ISA_REFERENCE, NULL) == 0)
+        ref.rope_row(heads, half, type, cosine, sine, -sign, p);
+}
+/* Forgets the projection along the row. */
+static void planted_rmsnorm_backward(size_t n, const float *p, const float *weight, float inverse, const float *dy,
+                                     float *dx, float *dweight) {
+    for (size_t i = 0; i < n; i++) dx[i] += inverse * weight[i] * dy[i];
+    for (size_t i = 0; i < n && dweight != NULL; i++) dweight[i] += dy[i] * p[i] * inverse;
+}
+static float planted_rmsnorm(size_t n, const float *p, const float *weight, float eps, void *out, DType type) {
+    KernelTable ref;
+    return kernel_table_create_capped(&ref, 1, ISA_REFERENCE, NULL) == 0
+               ? ref.rmsnorm_row(n, p, weight, 30 * eps, out, type)
+               : 0;
+}
+
 static void planted_faults_are_found(void **state) {
     (void)state;
     uint64_t seed = test_seed();
@@ -119,6 +259,16 @@ static void planted_faults_are_found(void **state) {
     wrong = ref, wrong.add = planted_add;
     assert_true(table_differs(&wrong, &ref, seed) > 0);
     wrong = ref, wrong.dot = planted_dot;
+    assert_true(table_differs(&wrong, &ref, seed) > 0);
+    wrong = ref, wrong.adamw = planted_adamw;
+    assert_true(table_differs(&wrong, &ref, seed) > 0);
+    wrong = ref, wrong.swiglu = planted_swiglu;
+    assert_true(table_differs(&wrong, &ref, seed) > 0);
+    wrong = ref, wrong.rope_row = planted_rope;
+    assert_true(table_differs(&wrong, &ref, seed) > 0);
+    wrong = ref, wrong.rmsnorm_row = planted_rmsnorm;
+    assert_true(table_differs(&wrong, &ref, seed) > 0);
+    wrong = ref, wrong.rmsnorm_row_backward = planted_rmsnorm_backward;
     assert_true(table_differs(&wrong, &ref, seed) > 0);
 }
 

@@ -9,6 +9,7 @@ static inline Floats simd_fma(Floats a, Floats b, Floats c) { return _mm256_fmad
 static inline Floats simd_max(Floats a, Floats b) { return _mm256_max_ps(a, b); }
 static inline Floats simd_min(Floats a, Floats b) { return _mm256_min_ps(a, b); }
 static inline Floats simd_round(Floats a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline Floats simd_sqrt(Floats a) { return _mm256_sqrt_ps(a); }
 
 #include "kernels/simd/simd_table.h"
 

@@ -11,6 +11,7 @@ static inline Floats simd_min(Floats a, Floats b) { return _mm512_min_ps(a, b); 
 static inline Floats simd_round(Floats a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
+static inline Floats simd_sqrt(Floats a) { return _mm512_sqrt_ps(a); }
 
 #include "kernels/simd/simd_table.h"
 

@@ -112,6 +112,17 @@ static void swiglu_backward(size_t n, DType type, const void *gate, const void *
     }
 }
 
+static void rope_row(size_t heads, size_t half, DType type, const float *cosine, const float *sine, float sign,
+                     void *x) {
+    for (size_t h = 0; h < heads; h++)
+        for (size_t i = 0; i < half; i++) {
+            size_t at = h * 2 * half + i;
+            float a = load(x, type, at), b = load(x, type, at + half), s = sign * sine[i];
+            store(x, type, at, a * cosine[i] - b * s);
+            store(x, type, at + half, b * cosine[i] + a * s);
+        }
+}
+
 static void adamw(size_t n, const AdamwStep *step, float *w, float *m, float *v, const float *g) {
     float keep = 1 - step->learning_rate * step->weight_decay, rate = step->learning_rate / step->correction1;
     float beta1 = (float)step->beta1, rest1 = (float)(1 - step->beta1);
@@ -140,6 +151,7 @@ void ref_table_fill(KernelTable *table) {
     table->rmsnorm_row_backward = rmsnorm_row_backward;
     table->swiglu = swiglu;
     table->swiglu_backward = swiglu_backward;
+    table->rope_row = rope_row;
     table->adamw = adamw;
     ref_attention_fill(table);
 }

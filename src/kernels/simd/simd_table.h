@@ -6,9 +6,16 @@
 #include "kernels/simd/simd_exp.h"
 #include "kernels/simd/simd_tile.h"
 #include "kernels/simd/simd_softmax.h"
+#include "kernels/simd/simd_rows.h"
 // clang-format on
 
 static void simd_table_override(KernelTable *table) {
+    table->rmsnorm_row = simd_rmsnorm_row;
+    table->rmsnorm_row_backward = simd_rmsnorm_row_backward;
+    table->swiglu = simd_swiglu;
+    table->swiglu_backward = simd_swiglu_backward;
+    table->rope_row = simd_rope_row;
+    table->adamw = simd_adamw;
     table->tile_load = simd_tile_load;
     table->tile_transpose = simd_tile_transpose;
     table->tile_product = simd_tile_product;

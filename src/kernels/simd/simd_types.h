@@ -9,8 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
-// Everything here is inlined; how a vector would be passed between functions of two compilers does not matter.
-#pragma GCC diagnostic ignored "-Wpsabi"
+// Everything is inlined, so how two compilers would pass a wide vector (-Wno-psabi in the Makefile) does not matter.
 #define SIMD_INLINE static inline __attribute__((always_inline))
 
 typedef float Floats __attribute__((vector_size(4 * SIMD_LANES)));
@@ -48,6 +47,12 @@ SIMD_INLINE Floats simd_load_bf16_some(const uint16_t *x, size_t left) {
     Halves v = {0};
     memcpy(&v, x, left * sizeof *x);
     return simd_widen(v);
+}
+
+SIMD_INLINE Halves simd_narrow(Floats x) {
+    Words bits = (Words)x, rounded = bits + ((bits >> 16) & 1) + 0x7fff, quiet = bits | 0x400000;
+    Words wrong = (Words)(x != x);
+    return __builtin_convertvector(((wrong & quiet) | (~wrong & rounded)) >> 16, Halves);
 }
 
 /* a where the mask is all ones, 0 where it is 0. */
