@@ -52,7 +52,7 @@ typedef struct {
     // dst (columns, rows) float32 = src (rows, columns) of `type` transposed; any columns
     void (*tile_transpose)(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst, size_t dst_row);
     // c (M, N) = c * keep[n] + a b, or a b where keep is NULL; a(m, k) = a[m a_row + k a_column], b (K, N), N a multiple
-    // of 16. An element is one sum over k, front to back, whatever M and N are
+    // of 16. The order of a sum over k depends on K alone
     void (*tile_product)(size_t M, size_t N, size_t K, const float *a, size_t a_row, size_t a_column, const float *b,
                          size_t b_row, const float *keep, float *c, size_t c_row);
     // One block of keys of an online softmax. s (keys, columns), a column for a query, becomes exp(s - new maximum), and

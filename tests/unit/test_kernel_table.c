@@ -90,7 +90,7 @@ static int bf16_apart(size_t n, const bf16 *got, const bf16 *expected) {
 
 /* Rotation and AdamW have no sum over elements: equal to the bit. */
 static int rope_adamw_differ(const KernelTable *t, const KernelTable *ref, size_t n) {
-    static const AdamwStep step = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.37f, 0.1f, 0.001f};
+    static const AdamwStep step = {1e-2f, 0.9, 0.999, 1e-8f, 0.01f, 0.37f, 0.1f, 0.001f};
     static float m[2][MOST], v[2][MOST];
     int wrong = 0;
     memcpy(a, x, sizeof a), memcpy(b, x, sizeof b), memcpy(ah, xh, sizeof ah), memcpy(bh, xh, sizeof bh);

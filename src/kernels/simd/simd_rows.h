@@ -134,11 +134,13 @@ static void simd_rope_row(size_t heads, size_t half, DType type, const float *co
 
 static void simd_adamw(size_t n, const AdamwStep *step, float *w, float *m, float *v, const float *g) {
     float keep = 1 - step->learning_rate * step->weight_decay, rate = step->learning_rate / step->correction1;
+    float beta1 = (float)step->beta1, rest1 = (float)(1 - step->beta1);
+    float beta2 = (float)step->beta2, rest2 = (float)(1 - step->beta2);
     for (size_t i = 0; i < n; i += SIMD_LANES) {
         size_t left = rows_left(n, i);
         Floats slope = rows_load_f32(g, i, left) * step->gradient_scale;
-        Floats first = step->beta1 * rows_load_f32(m, i, left) + (1 - step->beta1) * slope;
-        Floats second = step->beta2 * rows_load_f32(v, i, left) + (1 - step->beta2) * slope * slope;
+        Floats first = beta1 * rows_load_f32(m, i, left) + rest1 * slope;
+        Floats second = beta2 * rows_load_f32(v, i, left) + rest2 * slope * slope;
         Floats size = simd_sqrt(second / step->correction2) + step->eps;
         rows_store_f32(m, i, left, first), rows_store_f32(v, i, left, second);
         rows_store_f32(w, i, left, rows_load_f32(w, i, left) * keep - rate * first / size);

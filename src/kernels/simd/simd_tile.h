@@ -3,9 +3,12 @@
  * A register tile is TILE_ROWS rows by two vectors, or a few rows by four; every step of k takes two vectors of b and
  * one broadcast element of a per row, so that loads stay below multiply-adds. The rows of a product are dealt out
  * evenly over its register tiles: 64 rows by 6 are nine tiles of 6 and two of 5, not ten of 6 and one of 4, which could
- * not hide the latency. */
+ * not hide the latency. TERMS products are summed in registers, then added to c: sums of sums round less than one long
+ * sum. */
 
 #define TILE_ROWS (SIMD_LANES == 16 ? 12 : 6)
+
+enum { TERMS = 64 };
 
 typedef struct {
     size_t K;
@@ -14,6 +17,7 @@ typedef struct {
     const float *b;
     size_t b_row;
     const float *keep;
+    int add; // to c, where keep is NULL
     float *c;
     size_t c_row;
 } TileStep;
@@ -24,11 +28,7 @@ SIMD_INLINE void tile_step(const TileStep *t, size_t rows, size_t vectors) {
 #pragma GCC unroll 12
     for (size_t m = 0; m < rows; m++)
 #pragma GCC unroll 4
-        for (size_t n = 0; n < vectors; n++) {
-            sum[m][n] = (Floats){0};
-            if (t->keep != NULL)
-                sum[m][n] = simd_load(t->c + m * t->c_row + n * SIMD_LANES) * simd_load(t->keep + n * SIMD_LANES);
-        }
+        for (size_t n = 0; n < vectors; n++) sum[m][n] = (Floats){0};
     const float *a = t->a, *b = t->b;
     for (size_t k = 0; k < t->K; k++, a += t->a_column, b += t->b_row) {
         Floats right[4];
@@ -44,7 +44,14 @@ SIMD_INLINE void tile_step(const TileStep *t, size_t rows, size_t vectors) {
 #pragma GCC unroll 12
     for (size_t m = 0; m < rows; m++)
 #pragma GCC unroll 4
-        for (size_t n = 0; n < vectors; n++) simd_store(t->c + m * t->c_row + n * SIMD_LANES, sum[m][n]);
+        for (size_t n = 0; n < vectors; n++) {
+            float *c = t->c + m * t->c_row + n * SIMD_LANES;
+            if (t->keep != NULL)
+                sum[m][n] += simd_load(c) * simd_load(t->keep + n * SIMD_LANES);
+            else if (t->add)
+                sum[m][n] += simd_load(c);
+            simd_store(c, sum[m][n]);
+        }
 }
 
 SIMD_INLINE void tile_steps(const TileStep *t, size_t rows, size_t vectors) {
@@ -101,16 +108,16 @@ SIMD_INLINE void tile_steps_wide(const TileStep *t, size_t rows) {
         tile_step(t, 3, 4);
 }
 
-static void simd_tile_product(size_t M, size_t N, size_t K, const float *a, size_t a_row, size_t a_column,
-                              const float *b, size_t b_row, const float *keep, float *c, size_t c_row) {
+/* All rows of a product and all columns; t->K at most TERMS. */
+SIMD_INLINE void tile_terms(TileStep t, size_t M, size_t N) {
+    const TileStep all = t;
     size_t tiles = (M + TILE_ROWS - 1) / TILE_ROWS;
     for (size_t n = 0; n < N;) {
         size_t vectors = (N - n) / SIMD_LANES >= 4 && M <= 3 ? 4 : (N - n) / SIMD_LANES >= 2 ? 2 : 1;
+        t.b = all.b + n, t.keep = all.keep == NULL ? NULL : all.keep + n;
         for (size_t m = 0, tile = 0; tile < tiles; tile++) {
             size_t rows = M / tiles + (tile < M % tiles);
-            TileStep t = {
-                K,    a + m * a_row, a_row, a_column, b + n, b_row, keep == NULL ? NULL : keep + n, c + m * c_row + n,
-                c_row};
+            t.a = all.a + m * t.a_row, t.c = all.c + m * t.c_row + n;
             if (vectors == 4)
                 tile_steps_wide(&t, rows);
             else if (vectors == 2)
@@ -120,6 +127,16 @@ static void simd_tile_product(size_t M, size_t N, size_t K, const float *a, size
             m += rows;
         }
         n += vectors * SIMD_LANES;
+    }
+}
+
+static void simd_tile_product(size_t M, size_t N, size_t K, const float *a, size_t a_row, size_t a_column,
+                              const float *b, size_t b_row, const float *keep, float *c, size_t c_row) {
+    for (size_t k = 0; k == 0 || k < K; k += TERMS) {
+        size_t terms = K - k < TERMS ? K - k : TERMS;
+        TileStep t = {terms, a + k * a_column,     a_row, a_column, b + k * b_row,
+                      b_row, k == 0 ? keep : NULL, k > 0, c,        c_row};
+        tile_terms(t, M, N);
     }
 }
 
