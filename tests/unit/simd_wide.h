@@ -26,6 +26,8 @@ SIMD_INLINE Floats simd_sqrt(Floats a) {
     for (int i = 0; i < SIMD_LANES; i++) a[i] = sqrtf(a[i]);
     return a;
 }
+SIMD_INLINE Halves simd_halves(Words a) { return __builtin_convertvector(a, Halves); }
+SIMD_INLINE Words simd_words(Halves a) { return __builtin_convertvector(a, Words); }
 
 #include "kernels/simd/simd_table.h"
 

@@ -6,7 +6,11 @@
 
 #include "kernels/adamw.h"
 
-typedef double Doubles __attribute__((vector_size(8 * SIMD_LANES)));
+// Sums over a row run in double, half as many lanes at a time.
+enum { HALF_LANES = SIMD_LANES / 2 };
+typedef double Doubles __attribute__((vector_size(8 * HALF_LANES)));
+typedef float HalfFloats __attribute__((vector_size(4 * HALF_LANES)));
+typedef float HalfFloatsAnywhere __attribute__((vector_size(4 * HALF_LANES), aligned(4), may_alias));
 
 SIMD_INLINE size_t rows_left(size_t n, size_t i) { return n - i < SIMD_LANES ? n - i : SIMD_LANES; }
 
@@ -29,23 +33,41 @@ SIMD_INLINE void rows_store(void *x, DType type, size_t i, size_t left, Floats v
         rows_store_f32(x, i, left, v);
     else {
         Halves h = simd_narrow(v);
-        memcpy((bf16 *)x + i, &h, left * sizeof(bf16));
+        if (left == SIMD_LANES)
+            *(HalvesAnywhere *)((bf16 *)x + i) = h;
+        else
+            memcpy((bf16 *)x + i, &h, left * sizeof(bf16));
     }
 }
 
-SIMD_INLINE double rows_total(Doubles sum) {
+SIMD_INLINE HalfFloats rows_half(const float *x, size_t i, size_t n) {
+    if (n - i >= HALF_LANES) return *(const HalfFloatsAnywhere *)(x + i);
+    HalfFloats v = {0};
+    memcpy(&v, x + i, (n - i) * sizeof *x);
+    return v;
+}
+
+/* Sum of x_i^2, or of (w_i dy_i) x_i, in two interleaved sums. */
+SIMD_INLINE double rows_sum(size_t n, const float *x, const float *w, const float *dy) {
+    Doubles sum[2] = {{0}, {0}}, both;
+    for (size_t i = 0; i < n; i += 2 * HALF_LANES)
+#pragma GCC unroll 2
+        for (size_t k = 0; k < 2; k++) {
+            size_t at = i + k * HALF_LANES;
+            if (at >= n) break;
+            HalfFloats v = rows_half(x, at, n), other = w == NULL ? v : rows_half(w, at, n) * rows_half(dy, at, n);
+            sum[k] += __builtin_convertvector(v, Doubles) * __builtin_convertvector(other, Doubles);
+        }
+    both = sum[0] + sum[1];
     double total = 0;
-    for (size_t i = 0; i < SIMD_LANES; i++) total += sum[i];
+#pragma GCC unroll 8
+    for (size_t i = 0; i < HALF_LANES; i++) total += both[i];
     return total;
 }
 
 SIMD_INLINE float rmsnorm_as(DType type, size_t C, const float *x, const float *weight, float eps, void *y) {
-    Doubles sum = {0};
-    for (size_t i = 0; i < C; i += SIMD_LANES) {
-        Doubles v = __builtin_convertvector(rows_load_f32(x, i, rows_left(C, i)), Doubles);
-        sum += v * v;
-    }
-    float inverse_rms = (float)(1 / __builtin_sqrt(rows_total(sum) / (double)C + eps));
+    double sum = rows_sum(C, x, NULL, NULL);
+    float inverse_rms = (float)(1 / __builtin_sqrt(sum / (double)C + eps));
     for (size_t i = 0; i < C; i += SIMD_LANES) {
         size_t left = rows_left(C, i);
         rows_store(y, type, i, left, rows_load_f32(x, i, left) * inverse_rms * rows_load_f32(weight, i, left));
@@ -60,13 +82,8 @@ static float simd_rmsnorm_row(size_t C, const float *x, const float *weight, flo
 
 static void simd_rmsnorm_row_backward(size_t C, const float *x, const float *weight, float inverse_rms, const float *dy,
                                       float *dx, float *dweight) {
-    Doubles sum = {0};
-    for (size_t i = 0; i < C; i += SIMD_LANES) {
-        size_t left = rows_left(C, i);
-        Floats slope = rows_load_f32(weight, i, left) * rows_load_f32(dy, i, left);
-        sum += __builtin_convertvector(slope, Doubles) * __builtin_convertvector(rows_load_f32(x, i, left), Doubles);
-    }
-    float along = (float)(rows_total(sum) / (double)C * inverse_rms * inverse_rms);
+    double sum = rows_sum(C, x, weight, dy);
+    float along = (float)(sum / (double)C * inverse_rms * inverse_rms);
     for (size_t i = 0; i < C; i += SIMD_LANES) {
         size_t left = rows_left(C, i);
         Floats value = rows_load_f32(x, i, left), slope = rows_load_f32(dy, i, left);

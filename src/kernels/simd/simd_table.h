@@ -4,6 +4,7 @@
 
 // clang-format off
 #include "kernels/simd/simd_exp.h"
+#include "kernels/simd/simd_bf16.h"
 #include "kernels/simd/simd_tile.h"
 #include "kernels/simd/simd_softmax.h"
 #include "kernels/simd/simd_rows.h"

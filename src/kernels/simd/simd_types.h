@@ -40,21 +40,6 @@ SIMD_INLINE Floats simd_load_some(const float *x, size_t left) {
 }
 SIMD_INLINE void simd_store_some(float *x, size_t left, Floats v) { memcpy(x, &v, left * sizeof *x); }
 
-/* bfloat16 is the upper half of a float. */
-SIMD_INLINE Floats simd_widen(Halves x) { return (Floats)(__builtin_convertvector(x, Words) << 16); }
-SIMD_INLINE Floats simd_load_bf16(const uint16_t *x) { return simd_widen(*(const HalvesAnywhere *)x); }
-SIMD_INLINE Floats simd_load_bf16_some(const uint16_t *x, size_t left) {
-    Halves v = {0};
-    memcpy(&v, x, left * sizeof *x);
-    return simd_widen(v);
-}
-
-SIMD_INLINE Halves simd_narrow(Floats x) {
-    Words bits = (Words)x, rounded = bits + ((bits >> 16) & 1) + 0x7fff, quiet = bits | 0x400000;
-    Words wrong = (Words)(x != x);
-    return __builtin_convertvector(((wrong & quiet) | (~wrong & rounded)) >> 16, Halves);
-}
-
 /* a where the mask is all ones, 0 where it is 0. */
 SIMD_INLINE Floats simd_where(Ints mask, Floats a) { return (Floats)(mask & (Ints)a); }
 SIMD_INLINE Floats simd_select(Ints mask, Floats a, Floats b) { return (Floats)((mask & (Ints)a) | (~mask & (Ints)b)); }
