@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* SUM_BLOCK: weights of one partial sum, so that inversion walks sums first. MAX_BLOCK: values that are skipped at once
- * when their maximum is too small. RADIX: bits of a float looked at in one step of the descent. */
+ * when their maximum is too small. RADIX: bits of a float that one step of the descent settles. */
 enum { SUM_BLOCK = 512, MAX_BLOCK = 64, RADIX = 11, BINS = 1 << RADIX };
 
 typedef struct {
@@ -38,11 +38,11 @@ size_t sampling_filter_scratch_bytes(size_t V) {
     return take_work(&unused, V, NULL);
 }
 
-/* y = exp(x - shift), sums of its blocks, and their sum. */
+/* y = exp(x - shift), unless it is NULL; sums of its blocks, and their sum. */
 static double weigh(const KernelTable *kernels, size_t n, const float *x, float shift, float *y, double *partial) {
     double total = 0;
     for (size_t i = 0, b = 0; i < n; i += SUM_BLOCK, b++) {
-        partial[b] = kernels->exp_sum(block_size(n, SUM_BLOCK, i), x + i, shift, y + i);
+        partial[b] = kernels->exp_sum(block_size(n, SUM_BLOCK, i), x + i, shift, y == NULL ? NULL : y + i);
         total += partial[b];
     }
     return total;
@@ -67,7 +67,8 @@ static size_t invert(size_t n, const float *weight, const double *partial, doubl
 static size_t argmax(const KernelTable *kernels, size_t n, const float *x) {
     float best = kernels->maximum(n, x);
     size_t i = 0;
-    while (i < n - 1 && x[i] != best) i++;
+    while (kernels->maximum(block_size(n, MAX_BLOCK, i), x + i) != best) i += MAX_BLOCK;
+    while (x[i] != best) i++;
     return i;
 }
 
@@ -79,28 +80,42 @@ static uint32_t key_of(float x) {
     return bits >> 31 ? ~bits : bits | 0x80000000u;
 }
 
-/* The largest key t with measure of {key >= t} >= goal; *above becomes the measure of {key > t}. The measure of a value
- * is itself (by_value) or 1. Where rounding keeps the whole below the goal, t is the smallest key that measures. */
-static uint32_t descend(size_t n, const float *value, int by_value, double goal, double *bin, double *above) {
-    uint32_t prefix = 0;
+static float value_of(uint32_t key) {
+    uint32_t bits = key >> 31 ? key & 0x7fffffffu : ~key;
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* The largest value t with measure of {values >= t} >= goal; *above becomes the measure of {values > t}. The measure of
+ * a value is itself (by_value) or 1. Where rounding keeps the whole below the goal, t is the smallest that measures.
+ * Every step deals the range of the values into bins and keeps those of one bin, in `rest` (n). */
+static float descend(size_t n, const float *value, int by_value, double goal, float *rest, double *bin, double *above) {
     *above = 0;
-    for (int shift = 32 - RADIX, bits = RADIX; bits > 0; bits = shift < RADIX ? shift : RADIX, shift -= bits) {
-        memset(bin, 0, BINS * sizeof *bin);
+    for (;;) {
+        uint32_t low = UINT32_MAX, high = 0, found = 0;
         for (size_t i = 0; i < n; i++) {
             uint32_t key = key_of(value[i]);
-            if ((uint64_t)key >> (shift + bits) == prefix)
-                bin[key >> shift & ((1u << bits) - 1)] += by_value ? value[i] : 1;
+            low = key < low ? key : low, high = key > high ? key : high;
         }
+        if (low == high) return value_of(low);
+        int length = 32 - __builtin_clz(high - low), shift = length > RADIX ? length - RADIX : 0;
+        memset(bin, 0, BINS * sizeof *bin);
+        for (size_t i = 0; i < n; i++) bin[(key_of(value[i]) - low) >> shift] += by_value ? value[i] : 1;
         double sum = *above;
-        uint32_t found = 0;
-        for (uint32_t at = 1u << bits; at-- > 0;) {
+        for (uint32_t at = BINS; at-- > 0;) {
             if (bin[at] == 0) continue;
             found = at, *above = sum, sum += bin[at];
             if (sum >= goal) break;
         }
-        prefix = prefix << bits | found;
+        size_t left = 0;
+        for (size_t i = 0; i < n; i++) {
+            float x = value[i];
+            rest[left] = x;
+            left += (key_of(x) - low) >> shift == found;
+        }
+        n = left, value = rest;
     }
-    return prefix;
 }
 
 /* Copies the values >= cut, with their ids, into kept and id. Returns how many. */
@@ -124,31 +139,29 @@ static size_t keep_top_k(const KernelTable *kernels, size_t V, size_t k, Work *w
     float cut = -INFINITY;
     for (size_t b = 0; b < blocks; b++)
         w->maximum[b] = kernels->maximum(block_size(V, MAX_BLOCK, b * MAX_BLOCK), w->value + b * MAX_BLOCK);
-    if (k <= blocks) {
-        uint32_t key = descend(blocks, w->maximum, 0, (double)k, w->bin, &above);
-        for (size_t b = 0; b < blocks; b++)
-            if (key_of(w->maximum[b]) == key) cut = w->maximum[b];
-    }
+    if (k <= blocks) cut = descend(blocks, w->maximum, 0, (double)k, w->kept, w->bin, &above);
     size_t n = collect(kernels, V, w->value, cut, w), count = 0;
-    uint32_t key = descend(n, w->kept, 0, (double)k, w->bin, &above);
+    cut = descend(n, w->kept, 0, (double)k, w->value, w->bin, &above);
     for (size_t i = 0; i < n; i++)
-        if (key_of(w->kept[i]) >= key) w->kept[count] = w->kept[i], w->id[count++] = w->id[i];
+        if (w->kept[i] >= cut) w->kept[count] = w->kept[i], w->id[count++] = w->id[i];
     return count;
 }
 
 /* Of n candidates, those that top-p and min-p leave. total: of all weights that top-p speaks of. */
 static size_t keep_probable(size_t n, double total, const SamplingFilter *filter, Work *w) {
-    double goal = filter->top_p * total, above = 0;
-    uint32_t key = 0;
-    if (filter->top_p < 1) key = descend(n, w->kept, 1, goal, w->bin, &above);
-    size_t count = 0;
-    int first = 1; // the first equal always stays, so that something does
-    for (size_t i = 0; i < n; i++) {
+    double goal = filter->top_p * total, above;
+    float end = -1; // weights above it stay, and so many of those that equal it; one at least, so that something does
+    size_t equals = 0, count = 0;
+    if (filter->top_p < 1) {
+        end = descend(n, w->kept, 1, goal, w->value, w->bin, &above);
+        equals = (size_t)fmax(1, ceil((goal - above) / end));
+    }
+    for (size_t i = 0; i < n; i++) { // without branches, which would be guesses
         float weight = w->kept[i];
-        int stays = key_of(weight) > key;
-        if (key_of(weight) == key && (first || above < goal)) stays = 1, above += weight, first = 0;
-        if (!stays || weight < filter->min_p) continue; // the largest weight is exp(0) = 1
-        w->kept[count] = weight, w->id[count++] = w->id[i];
+        size_t equal = weight == end && equals > 0;
+        equals -= equal;
+        w->kept[count] = weight, w->id[count] = w->id[i];
+        count += ((weight > end) | equal) & (weight >= filter->min_p); // the largest weight is exp(0) = 1
     }
     return count;
 }
@@ -188,11 +201,11 @@ SampledToken sampling_filter_draw(const KernelTable *kernels, const SamplingFilt
     SampledToken out;
     take_work(&w, V, scratch);
     float best = kernels->maximum(V, logits), penalty = filter->repetition_penalty;
-    double total = weigh(kernels, V, logits, best, w.value, w.partial);
-    out.logsumexp = (float)(best + log(total));
-    if (!isfinite(out.logsumexp)) return (SampledToken){.token = 0, .logprob = NAN, .logsumexp = out.logsumexp};
     int plain = filter->temperature == 1 && (penalty == 1 || seen_count == 0) &&
                 (filter->top_k == 0 || filter->top_k >= V) && filter->top_p >= 1 && filter->min_p <= 0;
+    double total = weigh(kernels, V, logits, best, plain ? w.value : NULL, w.partial);
+    out.logsumexp = (float)(best + log(total));
+    if (!isfinite(out.logsumexp)) return (SampledToken){.token = 0, .logprob = NAN, .logsumexp = out.logsumexp};
     if (plain)
         out.token = (int32_t)invert(V, w.value, w.partial, total, uniform);
     else {

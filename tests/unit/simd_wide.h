@@ -6,28 +6,30 @@
 #define SIMD_LANES 16
 #include "kernels/simd/simd_types.h"
 
-SIMD_INLINE Floats simd_fma(Floats a, Floats b, Floats c) {
+#define WIDE static __attribute__((noinline)) // 16 scalars each: inlined a thousand times they would choke the compiler
+
+WIDE Floats simd_fma(Floats a, Floats b, Floats c) {
     for (int i = 0; i < SIMD_LANES; i++) c[i] = fmaf(a[i], b[i], c[i]);
     return c;
 }
-SIMD_INLINE Floats simd_max(Floats a, Floats b) {
+WIDE Floats simd_max(Floats a, Floats b) {
     for (int i = 0; i < SIMD_LANES; i++) b[i] = a[i] > b[i] ? a[i] : b[i];
     return b;
 }
-SIMD_INLINE Floats simd_min(Floats a, Floats b) {
+WIDE Floats simd_min(Floats a, Floats b) {
     for (int i = 0; i < SIMD_LANES; i++) b[i] = a[i] < b[i] ? a[i] : b[i];
     return b;
 }
-SIMD_INLINE Floats simd_round(Floats a) {
+WIDE Floats simd_round(Floats a) {
     for (int i = 0; i < SIMD_LANES; i++) a[i] = rintf(a[i]);
     return a;
 }
-SIMD_INLINE Floats simd_sqrt(Floats a) {
+WIDE Floats simd_sqrt(Floats a) {
     for (int i = 0; i < SIMD_LANES; i++) a[i] = sqrtf(a[i]);
     return a;
 }
-SIMD_INLINE Halves simd_halves(Words a) { return __builtin_convertvector(a, Halves); }
-SIMD_INLINE Words simd_words(Halves a) { return __builtin_convertvector(a, Words); }
+WIDE Halves simd_halves(Words a) { return __builtin_convertvector(a, Halves); }
+WIDE Words simd_words(Halves a) { return __builtin_convertvector(a, Words); }
 
 #include "kernels/simd/simd_table.h"
 
