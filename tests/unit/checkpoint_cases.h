@@ -58,6 +58,10 @@ static inline void checkpoint_weights(const CheckpointDirectory *d, uint64_t see
     const RngAddress address = {.seed = seed, .stream = RNG_TEST};
     for (size_t i = 0; i < p.elements; i++)
         values[i] = (float)(rng_normal(&address, (uint32_t)i) * 0.3 + (i < p.vectors));
+    for (size_t t = 0; t < c.vocabulary; t++) { // through a constant, the end token has a share of one in ten or so
+        parameters_at(&p, values, p.model.embedding)[t * c.channels] = 2;
+        parameters_at(&p, values, p.model.head)[t * c.channels] = t == CHECKPOINT_END ? 6.0f : 0;
+    }
     TensorSource source[64] = {0};
     for (size_t i = 0; i < p.tensors; i++)
         source[i] = (TensorSource){.name = p.tensor[i].name,

@@ -1,0 +1,316 @@
+#include "align/dice_run.h"
+#include "checkpoint_cases.h"
+#include "model/model.h"
+
+/* A whole run on a tiny model, its variants, and stops at every safe point. What the numbers are is checked where they
+ * are made; here it is checked that the stages fit together. */
+static KernelTable kernels;
+static CheckpointDirectory start, older, scratch;
+static Error error;
+
+static const char *const recipe_text =
+    "model: %s\noutput: %s\nrounds: 1\nseed: 5\nprecision: float32\n"
+    "data: {offline: pairs.jsonl, validation_pairs: 2}\n"
+    "sample: {responses: 3, max_new_tokens: 40, temperature: 1, branches: 6}\n"
+    "filter: {above_chars: 0, min_responses: 2}\nreward: {audit_share: 0.5}\n"
+    "train: {learning_rate: 3e-4, pairs_per_step: 3, micro_tokens: 200, checkpoint_every: 2, validate_every: 2}\n"
+    "report: {prompts: 2, show: 1, show_tokens: 4}\n";
+
+static void put_pairs(const char *name, size_t count, size_t first) {
+    static const char *const words[] = {"the", "mill", "stood", "by", "river", "wheel", "turned", "all", "day"};
+    Buffer text = {0};
+    for (size_t i = first; i < first + count; i++)
+        buffer_format(&text, "{\"prompt\": \"%s %s %zu\", \"chosen\": \"%s %s\", \"rejected\": \"%s\"}\n", words[i % 9],
+                      words[(i + 4) % 9], i - i % 5 / 4, words[(i + 1) % 9], words[(i + 7) % 9], words[(i + 3) % 9]);
+    checkpoint_put(&scratch, name, text.data);
+    buffer_free(&text);
+}
+
+static int setup(void **state) {
+    (void)state;
+    checkpoint_create(&start, checkpoint_template), checkpoint_weights(&start, 1);
+    checkpoint_create(&older, checkpoint_template), checkpoint_weights(&older, 2);
+    snprintf(scratch.path, sizeof scratch.path, "/tmp/dice-run-XXXXXX");
+    if (mkdtemp(scratch.path) == NULL) return -1;
+    put_pairs("pairs.jsonl", 11, 0);
+    put_pairs("more.jsonl", 6, 20);
+    return kernel_table_create(&kernels, 1, &error);
+}
+
+static int teardown(void **state) {
+    (void)state;
+    checkpoint_remove(&start), checkpoint_remove(&older), checkpoint_remove(&scratch);
+    return 0;
+}
+
+static Recipe recipe_of(const char *output, const char *const *sets, size_t n) {
+    char text[2048];
+    Recipe recipe;
+    snprintf(text, sizeof text, recipe_text, start.path, output);
+    if (recipe_parse(&recipe, text, strlen(text), "r.yaml", scratch.path, sets, n, &error) != 0)
+        fail_msg("%s", error.message);
+    return recipe;
+}
+
+/* Runs all rounds, or until the log says stop. */
+static int run_rounds(const Recipe *recipe, const Log *log) {
+    DiceRun run;
+    if (dice_run_open(&run, recipe, &kernels, false, log, &error) != 0) return -1;
+    int result = dice_run_rounds(&run, &error);
+    dice_run_close(&run);
+    return result;
+}
+
+/* A finished run, to be looked at; closes with dice_run_close and recipe_free. */
+static void finished(DiceRun *run, Recipe *recipe, const char *output, const char *const *sets, size_t n) {
+    *recipe = recipe_of(output, sets, n);
+    if (run_rounds(recipe, NULL) != 0 || dice_run_open(run, recipe, &kernels, false, NULL, &error) != 0)
+        fail_msg("%s: %s", output, error.message);
+}
+
+static void done(DiceRun *run, Recipe *recipe) {
+    dice_run_close(run);
+    recipe_free(recipe);
+}
+
+static double figure(const DiceRun *run, uint32_t round, const char *stage, const char *key) {
+    json_t *summary = dice_run_summary(run, round, stage, &error);
+    if (summary == NULL) fail_msg("%s", error.message);
+    const json_t *value = json_object_get(summary, key);
+    double number = json_is_true(value) ? 1 : json_number_value(value);
+    if (value == NULL) fail_msg("%s of round %u has no %s", stage, round, key);
+    json_decref(summary);
+    return number;
+}
+
+static void text_figure(const DiceRun *run, uint32_t round, const char *stage, const char *key, char out[40]) {
+    json_t *summary = dice_run_summary(run, round, stage, &error);
+    snprintf(out, 40, "%s", json_string_value(json_object_get(summary, key)));
+    json_decref(summary);
+}
+
+static void hash_of(const DiceRun *run, int index, char out[40]) {
+    Model *model;
+    Hash hash;
+    if (dice_run_load(run, index, DTYPE_F32, false, &model, &hash, &error) != 0) fail_msg("%s", error.message);
+    snprintf(out, 40, "%s", hash.hex);
+    model_free(model);
+}
+
+/* Without a reference round 0 makes pi(0); its reference is pi(-1), the start model. */
+static void a_run_without_a_reference_begins_with_round_0(void **state) {
+    (void)state;
+    DiceRun run;
+    Recipe recipe;
+    char hash[3][40], text[40];
+    finished(&run, &recipe, "plain", NULL, 0);
+    assert_true(dice_run_has_round0(&run) && dice_run_generates(&run));
+    assert_true(run.validations == 2 && run.train_pairs == 9);
+    for (int i = 0; i < 3; i++) hash_of(&run, i - 1, hash[i]);
+    assert_string_not_equal(hash[0], hash[1]);
+    assert_string_not_equal(hash[1], hash[2]);
+    text_figure(&run, 0, "train", "loss_reference", text);
+    assert_string_equal(text, hash[0]);
+    text_figure(&run, 0, "train", "model", text);
+    assert_string_equal(text, hash[1]);
+    text_figure(&run, 1, "score", "reward_reference", text); // pi(-1)
+    assert_string_equal(text, hash[0]);
+    text_figure(&run, 1, "train", "loss_reference", text); // pi(0)
+    assert_string_equal(text, hash[1]);
+    assert_true(figure(&run, 0, "train", "pairs") == 9);
+    double generated = figure(&run, 1, "mix", "generated"), offline = figure(&run, 1, "mix", "offline");
+    assert_true(generated > 0 && figure(&run, 1, "train", "pairs") == generated + offline);
+    assert_true(figure(&run, 1, "score", "audited") > 0 && figure(&run, 1, "score", "audit_max") < 1e-4);
+    assert_true(figure(&run, 1, "evaluate", "pairs") == 2 && figure(&run, 1, "evaluate", "samples") == 2);
+    assert_true(figure(&run, 0, "evaluate-start", "kl_nats") == 0);
+    done(&run, &recipe);
+}
+
+static void a_run_with_a_reference_begins_with_round_1(void **state) {
+    (void)state;
+    char set[128], hash[3][40], text[40];
+    snprintf(set, sizeof set, "reference=%s", older.path);
+    const char *const sets[] = {set, "rounds=2"};
+    DiceRun run;
+    Recipe recipe;
+    finished(&run, &recipe, "referenced", sets, 2);
+    assert_false(dice_run_has_round0(&run));
+    for (int i = 0; i < 3; i++) hash_of(&run, i - 1, hash[i]);
+    text_figure(&run, 1, "score", "reward_reference", text);
+    assert_string_equal(text, hash[0]);
+    text_figure(&run, 2, "score", "reward_reference", text);
+    assert_string_equal(text, hash[1]);
+    text_figure(&run, 2, "train", "loss_reference", text);
+    assert_string_equal(text, hash[2]);
+    assert_int_equal(dice_run_is_done(&run, 0, "train", &error), 0);
+    done(&run, &recipe);
+    const char *const initial[] = {set, "rounds=2", "reward.reference=initial"};
+    finished(&run, &recipe, "initial", initial, 3);
+    text_figure(&run, 2, "score", "reward_reference", text);
+    assert_string_equal(text, hash[0]); // always pi(-1)
+    done(&run, &recipe);
+}
+
+static void gamma_decides_what_is_sampled(void **state) {
+    (void)state;
+    static const char *const all_offline[] = {"mix.gamma=1"}, *const none[] = {"mix.gamma=0"};
+    DiceRun run;
+    Recipe recipe;
+    finished(&run, &recipe, "offline", all_offline, 1);
+    assert_false(dice_run_generates(&run));
+    assert_int_equal(dice_run_is_done(&run, 1, "sample", &error), 0);
+    assert_true(figure(&run, 1, "mix", "generated") == 0 && figure(&run, 1, "mix", "offline") == 9);
+    done(&run, &recipe);
+    finished(&run, &recipe, "generated", none, 1);
+    assert_true(figure(&run, 1, "mix", "offline") == 0);
+    assert_true(figure(&run, 1, "mix", "generated") == figure(&run, 1, "pairs", "pairs"));
+    done(&run, &recipe);
+}
+
+/* Prompts alone are enough for a model that has a reference. */
+static void prompts_may_come_without_pairs(void **state) {
+    (void)state;
+    char set[128];
+    snprintf(set, sizeof set, "reference=%s", older.path);
+    const char *const sets[] = {set,
+                                "data.offline=",
+                                "data.prompts=more.jsonl",
+                                "data.validation=pairs.jsonl",
+                                "data.validation_pairs=0",
+                                "mix.gamma=0"};
+    DiceRun run;
+    Recipe recipe;
+    finished(&run, &recipe, "prompts", sets, 6);
+    assert_true(run.train_pairs == 0 && run.validations == 11 && run.prompts > 3);
+    assert_true(figure(&run, 1, "evaluate", "pairs") == 11);
+    done(&run, &recipe);
+}
+
+/* Rescored, because the audit's threshold is 0 or the precision another one, the rewards are nearly the same. */
+static void policy_sums_may_be_computed_again(void **state) {
+    (void)state;
+    static const char *const audit[] = {"reward.audit_threshold=0"}, *const half[] = {"reward.precision=bfloat16"};
+    DiceRun run;
+    Recipe recipe;
+    finished(&run, &recipe, "plain", NULL, 0); // finished already
+    double spread = figure(&run, 1, "pairs", "reward_spread_nats"), pairs = figure(&run, 1, "pairs", "pairs");
+    assert_true(figure(&run, 1, "score", "rescored") == 0);
+    done(&run, &recipe);
+    finished(&run, &recipe, "rescored", audit, 1);
+    assert_true(figure(&run, 1, "score", "rescored") == 1);
+    double again = figure(&run, 1, "pairs", "reward_spread_nats");
+    assert_true(again - spread < 1e-4 && spread - again < 1e-4 && figure(&run, 1, "pairs", "pairs") == pairs);
+    done(&run, &recipe);
+    finished(&run, &recipe, "half", half, 1);
+    assert_true(figure(&run, 1, "score", "rescored") == 1 && figure(&run, 1, "score", "audit_mean") > 1e-6);
+    done(&run, &recipe);
+}
+
+/* Noise times a multiple drops pairs; all of them is an error that says what to do. */
+static void small_gaps_may_be_dropped(void **state) {
+    (void)state;
+    static const char *const sets[] = {"reward.min_gap_noise=1000000", "mix.gamma=0", "reward.precision=bfloat16"};
+    const Recipe recipe = recipe_of("noisy", sets, 3);
+    assert_int_equal(run_rounds(&recipe, NULL), -1);
+    assert_int_equal(error.code, ERROR_INPUT);
+    assert_non_null(strstr(error.message, "round 1 has no pairs"));
+    recipe_free((Recipe *)(uintptr_t)&recipe);
+}
+
+/* A finished run goes on when it is given more rounds, and its first rounds stay. */
+static void rounds_may_be_added(void **state) {
+    (void)state;
+    static const char *const more[] = {"rounds=2"};
+    char before[40], after[40], straight[40];
+    DiceRun run;
+    Recipe recipe;
+    finished(&run, &recipe, "grows", NULL, 0);
+    hash_of(&run, 1, before);
+    done(&run, &recipe);
+    finished(&run, &recipe, "grows", more, 1);
+    hash_of(&run, 1, after);
+    assert_string_equal(before, after);
+    hash_of(&run, 2, after);
+    done(&run, &recipe);
+    finished(&run, &recipe, "grown", more, 1);
+    hash_of(&run, 2, straight);
+    assert_string_equal(after, straight);
+    done(&run, &recipe);
+}
+
+static int stop_after(void *context) { return (*(int *)context)-- <= 0; }
+
+/* Interrupted at every safe point, one after another, a run ends with the same model. */
+static void every_safe_point_can_be_left(void **state) {
+    (void)state;
+    DiceRun run;
+    Recipe recipe;
+    char whole[40], parts[40];
+    finished(&run, &recipe, "plain", NULL, 0);
+    hash_of(&run, 1, whole);
+    done(&run, &recipe);
+    recipe = recipe_of("stopped", NULL, 0);
+    int stops = 0;
+    for (int polls = 0;; polls = 3 * stops) { // ever later: an evaluation is done in one piece
+        const Log log = {.interrupted = stop_after, .context = &polls};
+        if (run_rounds(&recipe, &log) == 0) break;
+        if (error.code != ERROR_INTERRUPTED) fail_msg("stop %d: %s", stops, error.message);
+        if (++stops > 400) fail_msg("there is no progress");
+    }
+    assert_true(stops > 5);
+    assert_int_equal(dice_run_open(&run, &recipe, &kernels, false, NULL, &error), 0);
+    hash_of(&run, 1, parts);
+    assert_string_equal(parts, whole);
+    done(&run, &recipe);
+}
+
+static void a_plan_writes_nothing(void **state) {
+    (void)state;
+    Recipe recipe = recipe_of("planned", NULL, 0);
+    DiceRun run;
+    if (dice_run_open(&run, &recipe, &kernels, true, NULL, &error) != 0) fail_msg("%s", error.message);
+    const DataSize size = dice_run_data_size(&run);
+    assert_true(size.offline_pairs == 9 && size.prompts == run.prompts && size.longest_prompt > 5);
+    assert_true(size.mean_prompt <= (double)size.longest_prompt && size.mean_response > 1);
+    assert_null(run.store);
+    assert_false(file_exists(recipe.output));
+    done(&run, &recipe);
+}
+
+static void what_does_not_belong_is_refused(void **state) {
+    (void)state;
+    static const char *const other[] = {"train.beta=0.2"}, *const held[] = {"data.validation_pairs=11"};
+    DiceRun run;
+    Recipe recipe;
+    finished(&run, &recipe, "plain", NULL, 0);
+    done(&run, &recipe);
+    recipe = recipe_of("plain", other, 1);
+    assert_int_equal(dice_run_open(&run, &recipe, &kernels, false, NULL, &error), -1);
+    assert_int_equal(error.code, ERROR_MISMATCH);
+    if (strstr(error.message, "train.beta: 0.1 -> 0.2") == NULL) fail_msg("%s", error.message);
+    recipe_free(&recipe);
+    recipe = recipe_of("held", held, 1);
+    assert_int_equal(dice_run_open(&run, &recipe, &kernels, false, NULL, &error), -1);
+    assert_int_equal(error.code, ERROR_USAGE);
+    assert_non_null(strstr(error.message, "only 11 usable pairs"));
+    recipe_free(&recipe);
+    recipe = recipe_of("held", NULL, 0); // corrected, the same directory is fine
+    if (dice_run_open(&run, &recipe, &kernels, false, NULL, &error) != 0) fail_msg("%s", error.message);
+    done(&run, &recipe);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_without_a_reference_begins_with_round_0),
+        cmocka_unit_test(a_run_with_a_reference_begins_with_round_1),
+        cmocka_unit_test(gamma_decides_what_is_sampled),
+        cmocka_unit_test(prompts_may_come_without_pairs),
+        cmocka_unit_test(policy_sums_may_be_computed_again),
+        cmocka_unit_test(small_gaps_may_be_dropped),
+        cmocka_unit_test(rounds_may_be_added),
+        cmocka_unit_test(every_safe_point_can_be_left),
+        cmocka_unit_test(a_plan_writes_nothing),
+        cmocka_unit_test(what_does_not_belong_is_refused),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
