@@ -59,8 +59,9 @@ static void report(const char *what, double tokens, double *seconds, const Floor
     double median = seconds[REPEATS / 2];
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("%-28s %9.0f tokens/s %8.1f ms   floor %8.1f ms   efficiency %.2f   MFU %.2f   peak memory %.2f GiB\n", what, tokens / median, median * 1e3,
-           floor->seconds * 1e3, floor->seconds / median, floor->flops / median / peak, (double)usage.ru_maxrss / 1048576);
+    printf("%-28s %9.0f tokens/s %8.1f ms   floor %8.1f ms   efficiency %.2f   MFU %.2f   peak memory %.2f GiB\n", what,
+           tokens / median, median * 1e3, floor->seconds * 1e3, floor->seconds / median, floor->flops / median / peak,
+           (double)usage.ru_maxrss / 1048576);
     fflush(stdout);
 }
 
@@ -80,9 +81,12 @@ static void bench_training(Model *model, Floor *floor, double peak) {
         check(model_backward(model, &batch, activations, dlogprob, &error), &error);
         if (r >= 0) both[r] = clock_seconds() - start, forward[r] = middle - start;
     }
-    check(floor_model(floor, model_config(model), batch.rows, batch.head_rows, pairs_of(PAIRS, 2), false, &cost, &error), &error);
+    check(
+        floor_model(floor, model_config(model), batch.rows, batch.head_rows, pairs_of(PAIRS, 2), false, &cost, &error),
+        &error);
     report("  forward alone", (double)batch.rows, forward, &cost, peak);
-    check(floor_model(floor, model_config(model), batch.rows, batch.head_rows, pairs_of(PAIRS, 2), true, &cost, &error), &error);
+    check(floor_model(floor, model_config(model), batch.rows, batch.head_rows, pairs_of(PAIRS, 2), true, &cost, &error),
+          &error);
     report("training, 8 pairs", (double)batch.rows, both, &cost, peak);
     activations_free(activations);
     batch_free(&batch);
@@ -101,7 +105,9 @@ static void bench_scoring(Model *model, Floor *floor, double peak) {
         check(model_logprob(model, &batch, logprob, NULL, &error), &error);
         if (r >= 0) seconds[r] = clock_seconds() - start;
     }
-    check(floor_model(floor, model_config(model), batch.rows, batch.head_rows, pairs_of(1, SCORED), false, &cost, &error), &error);
+    check(
+        floor_model(floor, model_config(model), batch.rows, batch.head_rows, pairs_of(1, SCORED), false, &cost, &error),
+        &error);
     report("scoring, 16 branches", (double)batch.rows, seconds, &cost, peak);
     batch_free(&batch);
     free(logprob);
@@ -109,11 +115,18 @@ static void bench_scoring(Model *model, Floor *floor, double peak) {
 
 /* One step of 64 branches on 4 prompts, in the middle of responses of 128 tokens. */
 static void bench_decoding(Model *model, Floor *floor, double peak) {
-    enum { PROMPTS = 4, EACH = BRANCHES / PROMPTS, ROWS = PROMPTS * PROMPT + BRANCHES * RESPONSE, AT = RESPONSE / 2, STEPS = 8 };
+    enum {
+        PROMPTS = 4,
+        EACH = BRANCHES / PROMPTS,
+        ROWS = PROMPTS * PROMPT + BRANCHES * RESPONSE,
+        AT = RESPONSE / 2,
+        STEPS = 8
+    };
     const HfConfig *c = model_config(model);
     Error error;
     size_t bytes = model_kv_bytes(c, model_options(model), ROWS) / (2 * c->layers);
-    KvArrays cache = {.key = allocate(c->layers * sizeof(void *)), .value = allocate(c->layers * sizeof(void *)), .rows = ROWS};
+    KvArrays cache = {
+        .key = allocate(c->layers * sizeof(void *)), .value = allocate(c->layers * sizeof(void *)), .rows = ROWS};
     for (size_t l = 0; l < c->layers; l++) cache.key[l] = allocate(bytes), cache.value[l] = allocate(bytes);
     int32_t token[BRANCHES], position[BRANCHES], cache_row[BRANCHES], logit_row[BRANCHES];
     AttentionSegment segment[PROMPTS + BRANCHES];
@@ -128,16 +141,27 @@ static void bench_decoding(Model *model, Floor *floor, double peak) {
                 size_t row = PROMPTS * PROMPT + b * RESPONSE;
                 token[b] = (int32_t)(b * 7 + s), position[b] = (int32_t)(PROMPT + AT + s), logit_row[b] = (int32_t)b;
                 cache_row[b] = (int32_t)(row + AT + s);
-                segment[PROMPTS + b] = (AttentionSegment){.query_row = b, .query_length = 1, .key_row = row, .key_length = AT + s + 1, .parent = (int32_t)(b / EACH)};
+                segment[PROMPTS + b] = (AttentionSegment){.query_row = b,
+                                                          .query_length = 1,
+                                                          .key_row = row,
+                                                          .key_length = AT + s + 1,
+                                                          .parent = (int32_t)(b / EACH)};
             }
-            DecodeInput input = {.rows = BRANCHES, .token = token, .position = position, .cache_row = cache_row, .segment = segment,
-                                 .segments = PROMPTS + BRANCHES, .logit_row = logit_row, .logit_rows = BRANCHES};
+            DecodeInput input = {.rows = BRANCHES,
+                                 .token = token,
+                                 .position = position,
+                                 .cache_row = cache_row,
+                                 .segment = segment,
+                                 .segments = PROMPTS + BRANCHES,
+                                 .logit_row = logit_row,
+                                 .logit_rows = BRANCHES};
             check(model_decode(model, &cache, &input, logits, &error), &error);
         }
         if (r >= 0) seconds[r] = (clock_seconds() - start) / STEPS;
     }
     FloorCost cost;
-    check(floor_model(floor, c, BRANCHES, BRANCHES, BRANCHES * (PROMPT + AT + STEPS / 2.0), false, &cost, &error), &error);
+    check(floor_model(floor, c, BRANCHES, BRANCHES, BRANCHES * (PROMPT + AT + STEPS / 2.0), false, &cost, &error),
+          &error);
     report("decoding, 64 branches", BRANCHES, seconds, &cost, peak);
     for (size_t l = 0; l < c->layers; l++) free(cache.key[l]), free(cache.value[l]);
     free(cache.key), free(cache.value), free(logits);
@@ -149,7 +173,8 @@ static void bench(const char *directory, const KernelTable *kernels, DType compu
     double peak;
     check(floor_create(&floor, kernels, compute, &error), &error);
     check(floor_peak(floor, &peak, &error), &error);
-    printf("%s, %s, %d threads, 2048 square product %.0f GFLOP/s\n", isa_name(kernels->isa), dtype_name(compute), kernels->threads, peak / 1e9);
+    printf("%s, %s, %d threads, 2048 square product %.0f GFLOP/s\n", isa_name(kernels->isa), dtype_name(compute),
+           kernels->threads, peak / 1e9);
     ModelOptions options = {.kernels = kernels, .compute = compute};
     Model *model;
     double start = clock_seconds();
