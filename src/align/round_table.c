@@ -47,10 +47,10 @@ int round_table_load(RoundTable *table, const DiceRun *run, uint32_t round, Erro
     for (size_t i = 0; i < table->count; i++) {
         const StoredResponse *r = &table->response[i];
         if (r->k >= K || r->prompt >= run->data.prompts) {
-            round_table_free(table);
-            return error_set(error, ERROR_INPUT,
-                             "run.db: round %u has a response (prompt %u, k %u) that this run does not", round,
-                             r->prompt, r->k);
+            error_set(error, ERROR_INPUT, "run.db: round %u has a response (prompt %u, k %u) that this run does not",
+                      round, r->prompt, r->k);
+            round_table_free(table); // after the message, which reads from it
+            return -1;
         }
         if (i == 0 || r->prompt != table->response[i - 1].prompt) table->prompt[table->prompts++] = r->prompt;
         table->cell[(table->prompts - 1) * K + r->k] = r;
