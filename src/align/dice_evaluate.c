@@ -145,7 +145,7 @@ static int put_sum(void *context, size_t item, size_t response, double sum, cons
     source_name(e, response == 0, score.source);
     memcpy(score.model, e->hash.hex, sizeof score.model);
     e->sum[item][response] = sum;
-    return run_store_put_score(e->run->store, &score, error);
+    return run_store_put_score(e->run->store, &score, error) == 0 ? run_store_save(e->run->store, error) : -1;
 }
 
 static int score_pairs(Evaluation *e, Error *error) {
@@ -163,10 +163,9 @@ static int score_pairs(Evaluation *e, Error *error) {
                               .responses = 2};
     }
     if (result == 0) {
-        Error second;
         result = implicit_reward_score(e->model, item, n, run->recipe->train.micro_tokens, put_sum, e, "evaluate",
                                        run->log, error);
-        if (run_store_commit(run->store, result == 0 ? error : &second) != 0) result = -1;
+        result = run_store_keep(run->store, result, error);
     }
     free(item);
     return result;

@@ -128,8 +128,9 @@ static double reward_spread(const ScoredResponses *s) {
 
 static int put_pairs(Pairing *p, Error *error) {
     size_t K = p->table.responses;
+    int result = 0;
     if (run_store_begin(p->run->store, error) != 0) return -1;
-    for (size_t i = 0; i < p->counts.pairs; i++) {
+    for (size_t i = 0; i < p->counts.pairs && result == 0; i++) {
         const SelectedPair *s = &p->pair[i];
         const StoredPair pair = {.round = p->round,
                                  .prompt = p->table.prompt[s->prompt],
@@ -139,12 +140,9 @@ static int put_pairs(Pairing *p, Error *error) {
                                  .rejected_reward = p->reward[s->prompt * K + s->rejected],
                                  .chosen_score = s->chosen_score,
                                  .rejected_score = s->rejected_score};
-        if (run_store_put_pair(p->run->store, &pair, error) != 0) {
-            run_store_rollback(p->run->store);
-            return -1;
-        }
+        result = run_store_put_pair(p->run->store, &pair, error);
     }
-    return run_store_commit(p->run->store, error);
+    return run_store_finish(p->run->store, result, error);
 }
 
 static json_t *describe(const Pairing *p, const ScoredResponses *scored) {
@@ -206,17 +204,15 @@ static int pairs_stage(DiceRun *run, uint32_t round, Error *error) {
 static int put_mix(DiceRun *run, uint32_t round, const StoredPair *pair, const size_t *generated, const size_t *offline,
                    const ReplayCounts *counts, Error *error) {
     StoredMix mix = {.round = round};
+    int result = 0;
     if (run_store_begin(run->store, error) != 0) return -1;
-    for (size_t i = 0; i < counts->generated + counts->offline; i++) {
+    for (size_t i = 0; i < counts->generated + counts->offline && result == 0; i++) {
         mix.position = (uint32_t)i;
         mix.offline = i >= counts->generated;
         mix.row = mix.offline ? (uint32_t)offline[i - counts->generated] : pair[generated[i]].prompt;
-        if (run_store_put_mix(run->store, &mix, error) != 0) {
-            run_store_rollback(run->store);
-            return -1;
-        }
+        result = run_store_put_mix(run->store, &mix, error);
     }
-    return run_store_commit(run->store, error);
+    return run_store_finish(run->store, result, error);
 }
 
 static int draw_mix(DiceRun *run, uint32_t round, const StoredPair *pair, size_t pairs, Error *error) {

@@ -282,10 +282,8 @@ DataSize dice_run_data_size(const DiceRun *run) {
  * corrected and started again. */
 static int begin_run(DiceRun *run, Error *error) {
     if (open_store(run, error) != 0 || run_store_begin(run->store, error) != 0) return -1;
-    if (check_run(run, error) == 0 && prepare(run, error) == 0 && put_prompts(run, error) == 0)
-        return run_store_commit(run->store, error);
-    run_store_rollback(run->store);
-    return -1;
+    int result = check_run(run, error) == 0 && prepare(run, error) == 0 ? put_prompts(run, error) : -1;
+    return run_store_finish(run->store, result, error);
 }
 
 int dice_run_open(DiceRun *run, const Recipe *recipe, const KernelTable *kernels, bool dry, const Log *log,

@@ -26,14 +26,10 @@ typedef struct {
     GeneratePrompt *batch;
     size_t *batch_place; // (batch) place in run->prompt
     Buffer text;
-    double commit_s; // when the open transaction began
-    size_t tokens;   // sampled by this call
+    size_t tokens; // sampled by this call
 } Sampling;
 
 static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no memory for the list of responses"); }
-
-/* Work in flight that a kill may lose: what came within this time. */
-static const double commit_every_s = 1.0;
 
 static int store_response(void *context, const GeneratedResponse *response, Error *error) {
     Sampling *s = context;
@@ -52,11 +48,7 @@ static int store_response(void *context, const GeneratedResponse *response, Erro
                              .stopped = response->finish == FINISH_STOP};
     memcpy(stored.model, s->policy.hex, sizeof stored.model);
     s->tokens += response->length;
-    if (run_store_put_response(run->store, &stored, error) != 0) return -1;
-    if (clock_seconds() - s->commit_s < commit_every_s) return 0;
-    if (run_store_commit(run->store, error) != 0 || run_store_begin(run->store, error) != 0) return -1;
-    s->commit_s = clock_seconds();
-    return 0;
+    return run_store_put_response(run->store, &stored, error) == 0 ? run_store_save(run->store, error) : -1;
 }
 
 /* Samples places [first, end) of the order, as far as they are missing. */
@@ -90,11 +82,8 @@ static int sample_range(Sampling *s, size_t first, size_t end, Error *error) {
         dice_run_load(run, (int)s->round - 1, run->compute, false, &s->model, &s->policy, error) != 0)
         return -1;
     if (run_store_begin(run->store, error) != 0) return -1;
-    s->commit_s = clock_seconds();
     int result = generate(s->model, &settings, s->batch, n, store_response, s, run->log, error);
-    Error second;
-    if (run_store_commit(run->store, result == 0 ? error : &second) != 0) result = -1;
-    return result;
+    return run_store_keep(run->store, result, error);
 }
 
 static size_t with_spare(size_t pairs, double spare, size_t most) {

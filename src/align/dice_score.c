@@ -23,12 +23,9 @@ typedef struct {
     size_t *length, *cell; // (cells)
     size_t *first;         // (items) of ids, length, cell
     size_t items;
-    double commit_s;
     double sum, sum_squares, most; // of audit differences
     size_t compared, tokens;
 } Scoring;
-
-static const double commit_every_s = 1.0;
 
 static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no memory for the list of scores"); }
 
@@ -101,11 +98,7 @@ static int put(void *context, size_t item, size_t response, double sum, const fl
     memcpy(score.source, s->source, sizeof score.source);
     memcpy(score.model, s->model.hex, sizeof score.model);
     s->tokens += r->length;
-    if (run_store_put_score(s->run->store, &score, error) != 0) return -1;
-    if (clock_seconds() - s->commit_s < commit_every_s) return 0;
-    if (run_store_commit(s->run->store, error) != 0 || run_store_begin(s->run->store, error) != 0) return -1;
-    s->commit_s = clock_seconds();
-    return 0;
+    return run_store_put_score(s->run->store, &score, error) == 0 ? run_store_save(s->run->store, error) : -1;
 }
 
 static size_t micro_tokens(const Scoring *s) { return s->run->recipe->train.micro_tokens; }
@@ -137,10 +130,8 @@ static int score_kept(Scoring *s, Model *model, const char *stage, Error *error)
         result = run_store_begin(s->run->store, error);
     }
     if (result == 0) {
-        Error second;
-        s->commit_s = clock_seconds();
         result = implicit_reward_score(model, s->item, s->items, micro_tokens(s), put, s, stage, s->run->log, error);
-        if (run_store_commit(s->run->store, result == 0 ? error : &second) != 0) result = -1;
+        result = run_store_keep(s->run->store, result, error);
     }
     free(wanted);
     return result;

@@ -66,7 +66,7 @@ static int put_reference(void *context, size_t item, size_t response, double sum
     StoredScore score = {.prompt = (uint32_t)sink->row[item], .sum = sum, .tokens = e->branch_length[response]};
     source_name(t, sink->set, response == 0, score.source);
     memcpy(score.model, t->loss_reference.hex, sizeof score.model);
-    return run_store_put_score(t->run->store, &score, error);
+    return run_store_put_score(t->run->store, &score, error) == 0 ? run_store_save(t->run->store, error) : -1;
 }
 
 /* Computes the reference sums that are still NaN among examples [first, end). row[i], taken[i] are example first + i's:
@@ -89,11 +89,10 @@ static int compute_references(Training *t, size_t first, size_t end, const size_
                                 .responses = 2};
     }
     if (n > 0 && result == 0 && (result = run_store_begin(t->run->store, error)) == 0) {
-        Error second;
         ReferenceSink sink = {.training = t, .row = item_row, .target = target, .set = set};
         result = implicit_reward_score(t->model, item, n, t->run->recipe->train.micro_tokens, put_reference, &sink,
                                        "reference", t->run->log, error);
-        if (run_store_commit(t->run->store, result == 0 ? error : &second) != 0) result = -1;
+        result = run_store_keep(t->run->store, result, error);
     }
     free(item);
     free(item_row);
@@ -322,12 +321,9 @@ static json_t *describe(const Training *t, const Hash *hash) {
 static int finish(const Training *t, const StoredCheckpoint *done, const Hash *hash, Error *error) {
     RunStore *store = t->run->store;
     if (run_store_begin(store, error) != 0) return -1;
-    if (run_store_put_checkpoint(store, done, error) != 0 ||
-        dice_run_finish(t->run, t->round, "train", describe(t, hash), error) != 0) {
-        run_store_rollback(store);
-        return -1;
-    }
-    return run_store_commit(store, error);
+    int result = run_store_put_checkpoint(store, done, error);
+    if (result == 0) result = dice_run_finish(t->run, t->round, "train", describe(t, hash), error);
+    return run_store_finish(store, result, error);
 }
 
 static int export_model(Training *t, Error *error) {

@@ -1,4 +1,5 @@
 #include "store/run_store.h"
+#include "base/clock.h"
 #include "base/size.h"
 #include "store/schema.h"
 
@@ -14,7 +15,10 @@
 struct RunStore {
     Database db;
     Buffer ids, logprob; // scratch of puts: little-endian words
+    double began_s;      // when the open transaction began
 };
+
+static const double save_every_s = 1.0;
 
 struct Database *run_store_database(RunStore *store) {
     return &store->db;
@@ -54,6 +58,7 @@ void run_store_close(RunStore *store) {
 }
 
 int run_store_begin(RunStore *store, Error *error) {
+    store->began_s = clock_seconds();
     return database_run(&store->db, "BEGIN IMMEDIATE", NULL, 0, NULL, error);
 }
 
@@ -61,6 +66,24 @@ int run_store_commit(RunStore *store, Error *error) { return database_run(&store
 
 void run_store_rollback(RunStore *store) {
     if (!sqlite3_get_autocommit(store->db.handle)) database_run(&store->db, "ROLLBACK", NULL, 0, NULL, NULL);
+}
+
+int run_store_finish(RunStore *store, int result, Error *error) {
+    if (result == 0 && run_store_commit(store, error) == 0) return 0;
+    run_store_rollback(store);
+    return -1;
+}
+
+int run_store_keep(RunStore *store, int result, Error *error) {
+    Error second; // the first failure is the one to tell
+    if (run_store_commit(store, result == 0 ? error : &second) == 0) return result;
+    run_store_rollback(store);
+    return -1;
+}
+
+int run_store_save(RunStore *store, Error *error) {
+    if (clock_seconds() - store->began_s < save_every_s) return 0;
+    return run_store_commit(store, error) == 0 ? run_store_begin(store, error) : -1;
 }
 
 /* Words of 4 bytes as little-endian bytes. */

@@ -30,6 +30,14 @@ void run_store_close(RunStore *store); // NULL is fine; rolls back what was begu
 int run_store_begin(RunStore *store, Error *error);
 int run_store_commit(RunStore *store, Error *error);
 void run_store_rollback(RunStore *store);
+/* The end of what run_store_begin began, when the work in between came out as `result` (0 or -1, with its error).
+ * finish: all or nothing. keep: rows that each stand for themselves, so those of failed work stay too. Both return
+ * `result`, or -1 with the error of the commit. */
+int run_store_finish(RunStore *store, int result, Error *error);
+int run_store_keep(RunStore *store, int result, Error *error);
+/* For work that puts rows one by one for long: when a second has passed since the last begin, commits and begins again,
+ * so that a kill loses a second of work and a commit is not paid for every row. */
+int run_store_save(RunStore *store, Error *error);
 
 /* meta: facts about the run, e.g. "recipe", "model", "data/offline". get: *value NULL where absent, else free() it. */
 int run_store_put_meta(RunStore *store, const char *key, const char *value, Error *error);

@@ -292,6 +292,47 @@ static void transactions_are_all_or_nothing(void **state) {
     failed(run_store_commit(store, &error), ERROR_INTERNAL, "no transaction is active");
 }
 
+static bool there(const char *key) {
+    char *text;
+    ok(run_store_get_meta(store, key, &text, &error));
+    bool found = text != NULL;
+    free(text);
+    return found;
+}
+
+static void begun_work_is_finished_or_kept(void **state) {
+    (void)state;
+    for (int failed_work = 0; failed_work < 2; failed_work++) {
+        const char *finished = failed_work ? "finish after failure" : "finish";
+        const char *kept = failed_work ? "keep after failure" : "keep";
+        Error why = {.code = ERROR_INPUT, .message = "the work's own"};
+        ok(run_store_begin(store, &error));
+        ok(run_store_put_meta(store, finished, "1", &error));
+        assert_int_equal(run_store_finish(store, -failed_work, &why), -failed_work);
+        ok(run_store_begin(store, &error));
+        ok(run_store_put_meta(store, kept, "1", &error));
+        assert_int_equal(run_store_keep(store, -failed_work, &why), -failed_work);
+        assert_string_equal(why.message, "the work's own");
+        assert_int_equal(there(finished), !failed_work);
+        assert_true(there(kept));
+    }
+    failed(run_store_finish(store, 0, &error), ERROR_INTERNAL, "no transaction is active");
+    failed(run_store_keep(store, 0, &error), ERROR_INTERNAL, "no transaction is active");
+}
+
+static void long_work_is_saved_every_second(void **state) {
+    (void)state;
+    ok(run_store_begin(store, &error));
+    ok(run_store_put_meta(store, "old", "1", &error));
+    nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 50 * 1000 * 1000}, NULL);
+    ok(run_store_save(store, &error));
+    ok(run_store_put_meta(store, "new", "1", &error));
+    ok(run_store_save(store, &error)); // too early
+    reopen();                          // closed without commit
+    assert_true(there("old"));
+    assert_false(there("new"));
+}
+
 /* [RS-6] */
 static void one_process_writes_at_a_time(void **state) {
     (void)state;
@@ -501,6 +542,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_store_never_changes_what_it_said, setup, teardown),
         cmocka_unit_test_setup_teardown(impossible_rows_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(transactions_are_all_or_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(begun_work_is_finished_or_kept, setup, teardown),
+        cmocka_unit_test_setup_teardown(long_work_is_saved_every_second, setup, teardown),
         cmocka_unit_test_setup_teardown(one_process_writes_at_a_time, setup, teardown),
         cmocka_unit_test_setup_teardown(files_that_are_no_run_store_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(crafted_rows_are_refused, setup, teardown),
