@@ -148,7 +148,7 @@ static int resolve_model(const DiceRun *run, const char *source, const char *nam
         *directory = file_join(run->recipe->output, name);
     if (*directory == NULL) return no_memory(error);
     if (file_is_directory(source) || file_is_directory(*directory)) return 0;
-    log_say(run->log, LOG_INFO, "importing %s", source);
+    if (file_exists(source)) log_say(run->log, LOG_INFO, "importing %s", source);
     return gguf_import(source, *directory, DTYPE_F32, run->log, error);
 }
 
