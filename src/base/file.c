@@ -80,17 +80,13 @@ void file_writer_abort(FileWriter *writer) {
     *writer = (FileWriter){0};
 }
 
-static int sync_parent(const char *path, Error *error) {
-    char *copy = strdup(path);
-    if (copy == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory", path);
-    int result = file_sync_directory(dirname(copy), error);
+int file_rename(const char *from, const char *to, Error *error) {
+    char *copy = strdup(to); // before the rename: what fails shall not have happened
+    if (copy == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory", to);
+    int result = rename(from, to) != 0 ? error_errno(error, to, "put the new file in place")
+                                       : file_sync_directory(dirname(copy), error);
     free(copy);
     return result;
-}
-
-int file_rename(const char *from, const char *to, Error *error) {
-    if (rename(from, to) != 0) return error_errno(error, to, "put the new file in place");
-    return sync_parent(to, error);
 }
 
 int file_writer_commit(FileWriter *writer, Error *error) {

@@ -27,7 +27,7 @@ static const Option options[] = {
      "count up to the stop token, or also what the template puts behind it (as TRL does)"},
     {"system", 0, OPTION_TEXT, offsetof(Values, system), "TEXT", "", 0, 0,
      "system message for conversations without one"},
-    {"batch-tokens", 0, OPTION_WHOLE, offsetof(Values, batch_tokens), "N", "8192", 1, 1073741824,
+    {"batch-tokens", 0, OPTION_WHOLE, offsetof(Values, batch_tokens), "N", "4096", 1, 1073741824,
      "tokens of one forward pass: speed and memory"},
 };
 

@@ -91,23 +91,33 @@ static int encode_file(const InspectValues *v, const Tokenizer *tokenizer, Error
 }
 
 /* A token as a person reads it: what it decodes to, with line ends visible. */
-static void print_token(const Tokenizer *tokenizer, int32_t id, const char *mark) {
+static int print_token(const Tokenizer *tokenizer, int32_t id, const char *mark, Error *error) {
     Buffer text = {0};
     json_t *quoted = NULL;
-    if (tokenizer_decode(tokenizer, &id, 1, false, &text, NULL) == 0)
+    char *shown = NULL;
+    int result = tokenizer_decode(tokenizer, &id, 1, false, &text, error);
+    if (result == 0) {
         quoted = json_stringn(text.data == NULL ? "" : text.data, text.size);
-    char *shown = quoted == NULL ? NULL : json_dumps(quoted, JSON_ENCODE_ANY);
-    printf("%8d %s %s%s\n", id, mark, shown == NULL ? "?" : shown,
-           tokenizer_is_special(tokenizer, id) ? "  (special)" : "");
+        shown = quoted == NULL ? NULL : json_dumps(quoted, JSON_ENCODE_ANY);
+        if (shown == NULL) result = error_set(error, ERROR_MEMORY, "no memory to show a token");
+    }
+    if (result == 0) printf("%8d %s %s%s\n", id, mark, shown, tokenizer_is_special(tokenizer, id) ? "  (special)" : "");
     free(shown);
     json_decref(quoted);
     buffer_free(&text);
+    return result;
+}
+
+static int print_ids(const Tokenizer *tokenizer, const int32_t *ids, size_t n, const char *mark, Error *error) {
+    int result = 0;
+    for (size_t i = 0; i < n && result == 0; i++) result = print_token(tokenizer, ids[i], mark, error);
+    return result;
 }
 
 static int encode_text(const InspectValues *v, const Tokenizer *tokenizer, Error *error) {
     TokenList ids = {0};
     int result = tokenizer_encode(tokenizer, v->text, strlen(v->text), v->add_special, &ids, error);
-    for (size_t i = 0; i < ids.count && result == 0; i++) print_token(tokenizer, ids.data[i], "");
+    if (result == 0) result = print_ids(tokenizer, ids.data, ids.count, "", error);
     token_list_free(&ids);
     return result;
 }
@@ -196,10 +206,6 @@ int inspect_template(const InspectValues *v, const char *path, Error *error) {
     return result;
 }
 
-static void print_ids(const Tokenizer *tokenizer, const int32_t *ids, size_t n, const char *mark) {
-    for (size_t i = 0; i < n; i++) print_token(tokenizer, ids[i], mark);
-}
-
 /* One line {"line", "prompt_ids", "chosen_ids", "rejected_ids"}: what `dice train` takes. */
 static int write_example(const EncodedPair *p, Error *error) {
     TokenList prompt = {.data = p->prompt, .count = p->prompt_length};
@@ -221,13 +227,13 @@ static int print_example(const InspectValues *v, const Chat *chat, const Encoded
     if (v->common.json) return write_example(p, error);
     printf("line %zu: %zu prompt tokens, not in the loss (-); responses in the loss (+)\n", p->line, p->prompt_length);
     if (chat->tokenizer == NULL) return 0;
-    print_ids(chat->tokenizer, p->prompt, p->prompt_length, "-");
-    for (int r = 0; r < 2; r++) {
+    int result = print_ids(chat->tokenizer, p->prompt, p->prompt_length, "-", error);
+    for (int r = 0; r < 2 && result == 0; r++) {
         if (p->response[r] == NULL) continue;
         printf("%s, %zu tokens:\n", names[r], p->length[r]);
-        print_ids(chat->tokenizer, p->response[r], p->length[r], "+");
+        result = print_ids(chat->tokenizer, p->response[r], p->length[r], "+", error);
     }
-    return 0;
+    return result;
 }
 
 int inspect_example(const InspectValues *v, const char *path, Session *session, Error *error) {

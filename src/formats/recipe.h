@@ -127,7 +127,7 @@ typedef struct {
     X(group, size_t, steps, "0", WHOLE(0, 1000000000), FIXED, "optimizer steps of a round; 0: by `train.epochs`") \
     X(group, double, epochs, "1", ABOVE(0, 10000), FIXED, "passes over a round's pairs, where `train.steps` is 0") \
     X(group, size_t, pairs_per_step, "32", WHOLE(1, 1000000), FIXED, "pairs of one optimizer step") \
-    X(group, size_t, micro_tokens, "8192", WHOLE(1, 1073741824), FIXED, \
+    X(group, size_t, micro_tokens, "4096", WHOLE(1, 1073741824), FIXED, \
       "tokens of one forward and backward pass: speed, memory, and the order of sums") \
     X(group, double, weight_decay, "0", REAL(0, 1), FIXED, "of AdamW, decoupled") \
     X(group, double, adam_beta1, "0.9", BELOW(0, 1), FIXED, "decay of AdamW's first moment") \
