@@ -72,8 +72,9 @@ int implicit_reward_score(Model *model, const ScoreItem *item, size_t items, siz
                           void *context, const char *stage, const Log *log, Error *error) {
     Scorer scorer = {.model = model, .item = item, .items = items, .micro_tokens = micro_tokens};
     Place place = {0};
-    double tokens = 0;
+    LogProgress progress = {.stage = stage, .total = items, .unit = "prompts"};
     int result = 0;
+    log_progress(log, &progress);
     while (result == 0 && place.item < items) {
         Place from = place;
         if (log_interrupted(log)) result = error_set(error, ERROR_INTERRUPTED, "interrupted while scoring (%s)", stage);
@@ -82,9 +83,9 @@ int implicit_reward_score(Model *model, const ScoreItem *item, size_t items, siz
         if (result == 0) result = compute(&scorer, error);
         if (result == 0) result = deliver(&scorer, from, sink, context, error);
         if (result != 0) break;
-        tokens += (double)scorer.batch.rows;
-        log_progress(log, &(LogProgress){
-                              .stage = stage, .done = place.item, .total = items, .unit = "prompts", .tokens = tokens});
+        progress.done = place.item;
+        progress.tokens += (double)scorer.batch.rows;
+        log_progress(log, &progress);
     }
     batch_free(&scorer.batch);
     free(scorer.logprob);

@@ -90,7 +90,8 @@ static void progress(void *context, const LogProgress *p) {
     }
     bool repeated = !fresh && p->done == t->last_done && last;
     t->last_done = p->done;
-    if (repeated || (!last && now - t->last_s < pause)) return;
+    bool shown = fresh && t->live; // a stage whose first step takes long is seen to have begun
+    if (repeated || (!last && !shown && now - t->last_s < pause)) return;
     t->last_s = now;
     if (t->json)
         write_json(json_pack("{s:s, s:s, s:I, s:I, s:s, s:f, s:s}", "event", "progress", "stage", p->stage, "done",

@@ -282,6 +282,7 @@ static void report(const Flight *f) {
 }
 
 static int run(Flight *f, Error *error) {
+    report(f);
     while (f->next < f->prompts || f->trunks > 0) {
         if (log_interrupted(f->log))
             return error_set(error, ERROR_INTERRUPTED,

@@ -79,8 +79,10 @@ static void zero_gradients(Model *model) {
 static int measure(TrainPass *pass, const TrainExample *example, size_t examples, const char *stage,
                    TrainReport *report, const Log *log, Error *error) {
     TrainLoss sum = {0};
+    LogProgress progress = {.stage = stage, .total = examples, .unit = "examples"};
     double shares = 0, start = clock_seconds();
     size_t tokens = 0;
+    log_progress(log, &progress);
     for (size_t first = 0, end = 0; first < examples; first = end) { // one micro-batch a call, for progress
         size_t rows = 0, metrics = pass->objective->metrics;
         const TrainExample *some[64];
@@ -96,9 +98,9 @@ static int measure(TrainPass *pass, const TrainExample *example, size_t examples
         sum.loss += part * mean.loss;
         for (size_t m = 0; m < metrics; m++) sum.metric[m] += part * mean.metric[m];
         shares += part;
-        log_progress(log,
-                     &(LogProgress){
-                         .stage = stage, .done = end, .total = examples, .unit = "examples", .tokens = (double)tokens});
+        progress.done = end;
+        progress.tokens = (double)tokens;
+        log_progress(log, &progress);
     }
     *report = (TrainReport){.loss = sum.loss / shares, .tokens = tokens, .seconds = clock_seconds() - start};
     for (size_t m = 0; m < pass->objective->metrics; m++) report->metric[m] = sum.metric[m] / shares;
@@ -158,6 +160,14 @@ static int save(Loop *loop, Error *error) {
     return result;
 }
 
+static LogProgress progress_of(const Loop *loop) {
+    return (LogProgress){.stage = "train",
+                         .done = loop->state.step,
+                         .total = loop->settings->schedule.steps,
+                         .unit = "steps",
+                         .tokens = (double)loop->state.tokens};
+}
+
 static int step(Loop *loop, Error *error) {
     const TrainSettings *s = loop->settings;
     double start = clock_seconds(), norm, rate = lr_schedule_rate(&s->schedule, loop->state.step);
@@ -179,8 +189,7 @@ static int step(Loop *loop, Error *error) {
     report.tokens = tokens;
     report.step_tokens = tokens - before;
     report.seconds = clock_seconds() - start;
-    LogProgress progress = {
-        .stage = "train", .done = report.step, .total = report.steps, .unit = "steps", .tokens = (double)tokens};
+    LogProgress progress = progress_of(loop);
     snprintf(progress.detail, sizeof progress.detail, "loss %.4f", report.loss);
     log_progress(loop->log, &progress);
     return loop->events->step == NULL ? 0 : loop->events->step(loop->events->context, &report, error);
@@ -188,6 +197,8 @@ static int step(Loop *loop, Error *error) {
 
 static int run(Loop *loop, Error *error) {
     const TrainSettings *s = loop->settings;
+    const LogProgress progress = progress_of(loop);
+    log_progress(loop->log, &progress);
     while (loop->state.step < s->schedule.steps) {
         if (step(loop, error) != 0) return -1;
         size_t done = loop->state.step;
