@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "formats/gguf_import.h"
 #include "formats/hf_directory.h"
+#include "formats/recipe_parity.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -286,12 +287,20 @@ static int begin_run(DiceRun *run, Error *error) {
     return run_store_finish(run->store, result, error);
 }
 
+static void say_parity(const DiceRun *run) {
+    Buffer text = {0};
+    recipe_parity_describe(run->recipe, &text);
+    if (text.data != NULL) log_say(run->log, LOG_INFO, "%s", text.data);
+    buffer_free(&text);
+}
+
 int dice_run_open(DiceRun *run, const Recipe *recipe, const KernelTable *kernels, bool dry, const Log *log,
                   Error *error) {
     *run = (DiceRun){.recipe = recipe, .kernels = kernels, .log = log, .compute = dice_run_precision(recipe, kernels)};
     run->score_compute = recipe->reward.precision == RECIPE_SCORE_SAME      ? run->compute
                          : recipe->reward.precision == RECIPE_SCORE_FLOAT32 ? DTYPE_F32
                                                                             : DTYPE_BF16;
+    say_parity(run);
     int result = dry ? prepare(run, error) : begin_run(run, error);
     if (result != 0) dice_run_close(run);
     return result;

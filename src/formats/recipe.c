@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "formats/recipe_key.h"
+#include "formats/recipe_parity.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -311,6 +312,7 @@ static int check(Recipe *r, const char *name, Error *error) {
     if (r->data.offline == NULL && use != NULL)
         return error_set(error, ERROR_USAGE, "%s: the key \"data.offline\" (preference pairs) is missing: %s", name,
                          use);
+    if (recipe_parity_apply(r, error) != 0) return -1;
     if (r->filter.below_chars < 2 || r->filter.above_chars > r->filter.below_chars - 2)
         return error_set(error, ERROR_USAGE,
                          "%s: filter.above_chars %zu and filter.below_chars %zu leave no length between "

@@ -30,6 +30,7 @@ typedef enum { RECIPE_ALPHA_EXACT, RECIPE_ALPHA_GRID, RECIPE_ALPHA_FIXED } Recip
 typedef enum { RECIPE_SCORE_SAME, RECIPE_SCORE_FLOAT32, RECIPE_SCORE_BFLOAT16 } RecipeScorePrecision;
 typedef enum { RECIPE_RESPONSE_END_STOP_TOKEN, RECIPE_RESPONSE_END_TEMPLATE } RecipeResponseEnd;
 typedef enum { RECIPE_SCHEDULE_CONSTANT, RECIPE_SCHEDULE_LINEAR, RECIPE_SCHEDULE_COSINE } RecipeSchedule;
+typedef enum { RECIPE_PARITY_NONE, RECIPE_PARITY_TRL_1, RECIPE_PARITY_DICE } RecipeParity;
 typedef enum { RECIPE_DTYPE_AUTO, RECIPE_DTYPE_FLOAT32, RECIPE_DTYPE_BFLOAT16 } RecipeDtype;
 
 typedef struct {
@@ -55,7 +56,10 @@ typedef struct {
     X(group, size_t, threads, "0", WHOLE(0, 4096), FREE, \
       "processor threads; 0: all cores. Results do not depend on it") \
     X(group, RecipePrecision, precision, "auto", ONE_OF("auto|bfloat16|float32"), FIXED, \
-      "of matrix products; auto: bfloat16 where the processor has it")
+      "of matrix products; auto: bfloat16 where the processor has it") \
+    X(group, RecipeParity, parity, "none", ONE_OF("none|trl-1.x|dice"), FIXED, \
+      "does as another program does where that differs from our way, and says in the log which keys it sets for that: " \
+      "TRL's DPOTrainer 1.x, or the scripts of the DICE paper")
 
 #define RECIPE_DATA(X, group) \
     X(group, char *, offline, NULL, PATH, FIXED, "preference pairs D_off: JSON lines or a JSON array, also as .gz") \
