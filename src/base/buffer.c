@@ -34,6 +34,7 @@ void buffer_format(Buffer *buffer, const char *format, ...) {
     va_copy(again, arguments);
     int n = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
+    if (n < 0) buffer->failed = true;
     if (n >= 0 && reserve(buffer, (size_t)n)) {
         vsnprintf(buffer->data + buffer->size, (size_t)n + 1, format, again);
         buffer->size += (size_t)n;
