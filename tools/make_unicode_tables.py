@@ -46,7 +46,7 @@ def main():
     print(f"const uint16_t unicode_block_of[{len(index)}] = {{")
     print(*wrapped(index), sep="\n")
     print("};\n")
-    print(f"// 64 code points a string, 'A' + category: {' '.join(CATEGORIES)}")
+    print(f"// 64 code points a string, 'A' + category:\n// {' '.join(CATEGORIES)}")
     print(f"const char unicode_block[{len(blocks) * BLOCK} + 1] =")
     print(*(f'    "{block}"' for block in blocks), sep="\n", end=";\n\n")
     print(f"const UnicodeRange unicode_range[UNICODE_RANGES] = {{")

@@ -1,5 +1,5 @@
 /* buffer.h - a byte string that grows. Always terminated by a 0 that is not counted. One owner; buffer_free ends it.
- * A failed growth sets `failed` and leaves the content as it was, so that a run of appends is checked once at its end. */
+ * A failed growth sets `failed` and leaves the content as it was, so a run of appends is checked once, at its end. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* dtype.h - the element types of tensors, and their scalar conversions (exact; rounding is to nearest, ties to even). */
+/* dtype.h - the element types of tensors and their scalar conversions (exact, or rounded to nearest, ties to even). */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -28,8 +28,10 @@ static inline bf16 dtype_bf16_from_float(float f) {
 
 static inline float dtype_f16_to_float(uint16_t h) {
     uint32_t sign = (uint32_t)(h & 0x8000u) << 16, exponent = h >> 10 & 31u, mantissa = h & 0x3ffu, bits;
-    if (exponent == 31) bits = sign | 0x7f800000u | mantissa << 13;
-    else if (exponent != 0) bits = sign | (exponent + 112) << 23 | mantissa << 13;
+    if (exponent == 31)
+        bits = sign | 0x7f800000u | mantissa << 13;
+    else if (exponent != 0)
+        bits = sign | (exponent + 112) << 23 | mantissa << 13;
     else { // zero or subnormal: mantissa * 2^-24 is exact in float32
         float f = (float)mantissa * 0x1p-24f;
         memcpy(&bits, &f, 4);

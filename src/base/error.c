@@ -24,7 +24,8 @@ int error_prefix(Error *error, const char *format, ...) {
     int n = vsnprintf(error->message, sizeof error->message, format, arguments);
     va_end(arguments);
     if (n < 0) n = 0;
-    size_t at = (size_t)n < sizeof error->message ? (size_t)n : sizeof error->message - 1, room = sizeof error->message - at - 1;
+    size_t at = (size_t)n < sizeof error->message ? (size_t)n : sizeof error->message - 1,
+           room = sizeof error->message - at - 1;
     const char *const parts[] = {": ", old};
     for (int i = 0; i < 2; i++) { // by hand: cutting the end off is meant here, and compilers warn of it in snprintf
         size_t length = strlen(parts[i]) < room ? strlen(parts[i]) : room;

@@ -18,13 +18,13 @@ int file_map(FileMap *map, const char *path, Error *error);
 void file_unmap(FileMap *map);
 
 typedef struct {
-    FILE *stream;  // write with stdio; NULL after commit or abort
+    FILE *stream; // write with stdio; NULL after commit or abort
     char *path, *temporary;
 } FileWriter;
 
 int file_writer_open(FileWriter *writer, const char *path, Error *error);
 int file_writer_commit(FileWriter *writer, Error *error); // closes in any case
-void file_writer_abort(FileWriter *writer);                // harmless after commit
+void file_writer_abort(FileWriter *writer);               // harmless after commit
 
 /* The whole of `bytes` as the new content of path, atomically. */
 int file_write(const char *path, const void *bytes, size_t count, Error *error);

@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-typedef struct { char hex[33]; } Hash;
+typedef struct {
+    char hex[33];
+} Hash;
 typedef struct Hasher Hasher;
 
 Hasher *hasher_create(void); // NULL only when memory is exhausted; free with hasher_destroy

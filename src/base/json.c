@@ -11,8 +11,8 @@ json_t *json_parse(const char *text, size_t bytes, const char *name, size_t firs
     if (value == NULL && json_error_code(&e) == json_error_numeric_overflow)
         value = json_loadb(text, bytes, flags | JSON_DECODE_INT_AS_REAL, &e);
     if (value == NULL)
-        error_set(error, ERROR_INPUT, "%s:%zu:%d: not valid JSON: %s", name, first_line - 1 + (size_t)(e.line > 0 ? e.line : 1),
-                  e.column > 0 ? e.column : 1, e.text);
+        error_set(error, ERROR_INPUT, "%s:%zu:%d: not valid JSON: %s", name,
+                  first_line - 1 + (size_t)(e.line > 0 ? e.line : 1), e.column > 0 ? e.column : 1, e.text);
     return value;
 }
 
@@ -25,33 +25,38 @@ json_t *json_parse_file(const char *path, Error *error) {
 }
 
 const char *json_type_name(json_type type) {
-    static const char *const names[] = {"an object", "an array", "a string", "a whole number", "a number", "true", "false", "null"};
+    static const char *const names[] = {"an object", "an array", "a string", "a whole number",
+                                        "a number",  "true",     "false",    "null"};
     return names[type];
 }
 
 json_t *json_need(const json_t *object, const char *key, json_type type, const char *name, Error *error) {
     json_t *value = json_object_get(object, key);
     if (value == NULL) {
-        error_set(error, ERROR_INPUT, "%s: the key \"%s\" is missing (%s was expected)", name, key, json_type_name(type));
+        error_set(error, ERROR_INPUT, "%s: the key \"%s\" is missing (%s was expected)", name, key,
+                  json_type_name(type));
         return NULL;
     }
     if (json_typeof(value) != type) {
-        error_set(error, ERROR_INPUT, "%s: \"%s\" is %s where %s was expected", name, key, json_type_name(json_typeof(value)),
-                  json_type_name(type));
+        error_set(error, ERROR_INPUT, "%s: \"%s\" is %s where %s was expected", name, key,
+                  json_type_name(json_typeof(value)), json_type_name(type));
         return NULL;
     }
     return value;
 }
 
-int json_get_integer(const json_t *object, const char *key, int64_t low, int64_t high, int64_t *value, const char *name, Error *error) {
+int json_get_integer(const json_t *object, const char *key, int64_t low, int64_t high, int64_t *value, const char *name,
+                     Error *error) {
     const json_t *v = json_object_get(object, key);
     if (v == NULL || json_is_null(v)) return 0;
     double real = json_number_value(v);
     if (!json_is_number(v) || (json_is_real(v) && (real != floor(real) || fabs(real) > 9e15)))
-        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %s where a whole number was expected", name, key, json_type_name(json_typeof(v)));
+        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %s where a whole number was expected", name, key,
+                         json_type_name(json_typeof(v)));
     int64_t found = json_is_integer(v) ? (int64_t)json_integer_value(v) : (int64_t)real;
     if (found < low || found > high)
-        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %" PRId64 ", outside %" PRId64 " .. %" PRId64, name, key, found, low, high);
+        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %" PRId64 ", outside %" PRId64 " .. %" PRId64, name, key,
+                         found, low, high);
     *value = found;
     return 0;
 }
@@ -60,7 +65,8 @@ int json_get_number(const json_t *object, const char *key, double *value, const 
     const json_t *v = json_object_get(object, key);
     if (v == NULL || json_is_null(v)) return 0;
     if (!json_is_number(v) || !isfinite(json_number_value(v)))
-        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %s where a number was expected", name, key, json_type_name(json_typeof(v)));
+        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %s where a number was expected", name, key,
+                         json_type_name(json_typeof(v)));
     *value = json_number_value(v);
     return 0;
 }
@@ -69,7 +75,8 @@ int json_get_bool(const json_t *object, const char *key, int *value, const char 
     const json_t *v = json_object_get(object, key);
     if (v == NULL || json_is_null(v)) return 0;
     if (!json_is_boolean(v))
-        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %s where true or false was expected", name, key, json_type_name(json_typeof(v)));
+        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %s where true or false was expected", name, key,
+                         json_type_name(json_typeof(v)));
     *value = json_is_true(v);
     return 0;
 }

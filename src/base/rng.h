@@ -13,7 +13,15 @@
 void rng_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 /* What a number is for. Two different addresses give independent numbers. */
-typedef enum { RNG_SAMPLE = 1, RNG_SHUFFLE = 2, RNG_REPLAY = 3, RNG_AUDIT = 4, RNG_SPLIT = 5, RNG_INIT = 6, RNG_TEST = 7 } RngStream;
+typedef enum {
+    RNG_SAMPLE = 1,
+    RNG_SHUFFLE = 2,
+    RNG_REPLAY = 3,
+    RNG_AUDIT = 4,
+    RNG_SPLIT = 5,
+    RNG_INIT = 6,
+    RNG_TEST = 7
+} RngStream;
 typedef struct {
     uint64_t seed;
     RngStream stream;

@@ -19,6 +19,4 @@ static inline bool size_add(size_t a, size_t b, size_t *out) {
     return true;
 }
 
-static inline size_t size_round_up(size_t n, size_t multiple) {
-    return (n + multiple - 1) / multiple * multiple;
-}
+static inline size_t size_round_up(size_t n, size_t multiple) { return (n + multiple - 1) / multiple * multiple; }

@@ -110,9 +110,10 @@ static int run(const Command *command, int argc, char **argv) {
     return result == 0 ? 0 : fail(&error);
 }
 
-/* libgomp lets a waiting thread spin for milliseconds before it sleeps. On a machine where other work runs too, the threads
- * then spin while the one they wait for is not even scheduled: ten times the processor time was seen. It reads its setting once,
- * when it is loaded, so the program sets it and starts itself again. Whoever set one of the variables has decided already. */
+/* libgomp lets a waiting thread spin for milliseconds before it sleeps. On a machine where other work runs too, the
+ * threads then spin while the one they wait for is not even scheduled: ten times the processor time was seen. It reads
+ * its setting once, when it is loaded, so the program sets it and starts itself again. Whoever set one of the variables
+ * has decided already. */
 static void spin_shortly(char **argv) {
     if (getenv("OMP_WAIT_POLICY") != NULL || getenv("GOMP_SPINCOUNT") != NULL) return;
     if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv("/proc/self/exe", argv);

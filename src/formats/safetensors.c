@@ -38,7 +38,10 @@ void checkpoint_close(Checkpoint *checkpoint) {
 
 /* type and shape -> elements and bytes. */
 static int read_type_and_shape(const json_t *entry, TensorView *t, Error *error) {
-    static const struct { const char *name; DType type; } types[] = {{"F32", DTYPE_F32}, {"BF16", DTYPE_BF16}, {"F16", DTYPE_F16}};
+    static const struct {
+        const char *name;
+        DType type;
+    } types[] = {{"F32", DTYPE_F32}, {"BF16", DTYPE_BF16}, {"F16", DTYPE_F16}};
     char place[512];
     snprintf(place, sizeof place, "%s: tensor \"%s\"", t->file, t->name);
     const json_t *type = json_need(entry, "dtype", JSON_STRING, place, error);
@@ -47,12 +50,14 @@ static int read_type_and_shape(const json_t *entry, TensorView *t, Error *error)
     size_t k = 0;
     while (k < 3 && strcmp(types[k].name, json_string_value(type)) != 0) k++;
     if (k == 3)
-        return error_set(error, ERROR_UNSUPPORTED, "%s: dtype %s is not supported; supported are F32, BF16 and F16", place, json_string_value(type));
+        return error_set(error, ERROR_UNSUPPORTED, "%s: dtype %s is not supported; supported are F32, BF16 and F16",
+                         place, json_string_value(type));
     t->type = types[k].type;
     t->rank = json_array_size(shape);
     t->elements = 1;
     if (t->rank > TENSOR_MAX_RANK)
-        return error_set(error, ERROR_INPUT, "%s: %zu dimensions, at most %d were expected", place, t->rank, TENSOR_MAX_RANK);
+        return error_set(error, ERROR_INPUT, "%s: %zu dimensions, at most %d were expected", place, t->rank,
+                         TENSOR_MAX_RANK);
     for (size_t i = 0; i < t->rank; i++) {
         const json_t *d = json_array_get(shape, i);
         if (!json_is_integer(d) || json_integer_value(d) < 0)
@@ -71,14 +76,21 @@ static int read_offsets(const json_t *entry, TensorView *t, const uint8_t *data,
     const json_t *offsets = json_need(entry, "data_offsets", JSON_ARRAY, t->file, error);
     if (offsets == NULL) return error_prefix(error, "tensor \"%s\"", t->name);
     const json_t *b = json_array_get(offsets, 0), *e = json_array_get(offsets, 1);
-    if (json_array_size(offsets) != 2 || !json_is_integer(b) || !json_is_integer(e) || json_integer_value(b) < 0 || json_integer_value(e) < json_integer_value(b))
-        return error_set(error, ERROR_INPUT, "%s: tensor \"%s\": data_offsets must be [begin, end] with 0 <= begin <= end", t->file, t->name);
+    if (json_array_size(offsets) != 2 || !json_is_integer(b) || !json_is_integer(e) || json_integer_value(b) < 0 ||
+        json_integer_value(e) < json_integer_value(b))
+        return error_set(error, ERROR_INPUT,
+                         "%s: tensor \"%s\": data_offsets must be [begin, end] with 0 <= begin <= end", t->file,
+                         t->name);
     size_t begin = (size_t)json_integer_value(b), end = (size_t)json_integer_value(e);
     if (end > size)
-        return error_set(error, ERROR_INPUT, "%s: tensor \"%s\" ends at byte %zu of the data, but the file has only %zu: it is truncated or its header lies; fetch it again",
+        return error_set(error, ERROR_INPUT,
+                         "%s: tensor \"%s\" ends at byte %zu of the data, but the file has only %zu: it is truncated "
+                         "or its header lies; fetch it again",
                          t->file, t->name, end, size);
     if (end - begin != t->bytes)
-        return error_set(error, ERROR_INPUT, "%s: tensor \"%s\": data_offsets span %zu bytes, but its type and shape need %zu", t->file, t->name, end - begin, t->bytes);
+        return error_set(error, ERROR_INPUT,
+                         "%s: tensor \"%s\": data_offsets span %zu bytes, but its type and shape need %zu", t->file,
+                         t->name, end - begin, t->bytes);
     t->data = data + begin;
     return 0;
 }
@@ -89,7 +101,9 @@ static int by_place(const void *a, const void *b) {
     return x->bytes < y->bytes ? -1 : x->bytes > y->bytes;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(((const TensorView *)a)->name, ((const TensorView *)b)->name); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const TensorView *)a)->name, ((const TensorView *)b)->name);
+}
 
 /* [ST-1] Sorted by place, each tensor begins where the one before it ends, the last at the end of the file. */
 static int check_cover(TensorView *t, size_t n, const char *file, const uint8_t *data, size_t size, Error *error) {
@@ -97,21 +111,31 @@ static int check_cover(TensorView *t, size_t n, const char *file, const uint8_t 
     size_t at = 0;
     for (size_t i = 0; i < n; i++) {
         if (t[i].data != data + at)
-            return error_set(error, ERROR_INPUT, "%s: tensor \"%s\" begins at byte %zu of the data, but the one before it ends at %zu: the header lies", file,
-                             t[i].name, (size_t)(t[i].data - data), at);
+            return error_set(
+                error, ERROR_INPUT,
+                "%s: tensor \"%s\" begins at byte %zu of the data, but the one before it ends at %zu: the header lies",
+                file, t[i].name, (size_t)(t[i].data - data), at);
         at += t[i].bytes;
     }
-    if (at != size) return error_set(error, ERROR_INPUT, "%s: the tensors end at byte %zu of the data, but the file has %zu", file, at, size);
+    if (at != size)
+        return error_set(error, ERROR_INPUT, "%s: the tensors end at byte %zu of the data, but the file has %zu", file,
+                         at, size);
     return 0;
 }
 
 /* Appends the tensors of one file. */
 static int add_file(Checkpoint *c, const char *file, const uint8_t *bytes, size_t size, Error *error) {
     uint64_t length = 0;
-    if (size < 8) return error_set(error, ERROR_INPUT, "%s: %zu bytes are too few for a safetensors file (8 for the header's length alone)", file, size);
+    if (size < 8)
+        return error_set(error, ERROR_INPUT,
+                         "%s: %zu bytes are too few for a safetensors file (8 for the header's length alone)", file,
+                         size);
     for (int i = 7; i >= 0; i--) length = length << 8 | bytes[i];
     if (length > size - 8)
-        return error_set(error, ERROR_INPUT, "%s: the header should have %" PRIu64 " bytes, but only %zu follow: not a safetensors file, or truncated", file, length, size - 8);
+        return error_set(error, ERROR_INPUT,
+                         "%s: the header should have %" PRIu64
+                         " bytes, but only %zu follow: not a safetensors file, or truncated",
+                         file, length, size - 8);
     json_t *header = json_parse((const char *)bytes + 8, (size_t)length, file, 1, error);
     if (header == NULL) return -1;
     int result = -1;
@@ -120,7 +144,8 @@ static int add_file(Checkpoint *c, const char *file, const uint8_t *bytes, size_
     const char *name;
     json_t *entry;
     if (!json_is_object(header)) {
-        error_set(error, ERROR_INPUT, "%s: the header is %s where an object was expected", file, json_type_name(json_typeof(header)));
+        error_set(error, ERROR_INPUT, "%s: the header is %s where an object was expected", file,
+                  json_type_name(json_typeof(header)));
         goto done;
     }
     TensorView *grown = realloc(c->tensor, (first + json_object_size(header) + 1) * sizeof *grown);
@@ -150,7 +175,8 @@ static int finish(Checkpoint *c, const char *path, Error *error) {
     qsort(c->tensor, c->tensors, sizeof *c->tensor, by_name);
     for (size_t i = 1; i < c->tensors; i++)
         if (strcmp(c->tensor[i - 1].name, c->tensor[i].name) == 0)
-            return error_set(error, ERROR_INPUT, "%s: the tensor \"%s\" is there twice, in %s and %s", path, c->tensor[i].name, c->tensor[i - 1].file, c->tensor[i].file);
+            return error_set(error, ERROR_INPUT, "%s: the tensor \"%s\" is there twice, in %s and %s", path,
+                             c->tensor[i].name, c->tensor[i - 1].file, c->tensor[i].file);
     return 0;
 }
 
@@ -200,19 +226,23 @@ static int open_index(Checkpoint *c, const char *directory, const char *index_pa
     json_object_foreach(map, name, file) {
         const char *text = json_string_value(file);
         if (text == NULL || text[0] == 0 || strchr(text, '/') != NULL || strcmp(text, "..") == 0) {
-            error_set(error, ERROR_INPUT, "%s: weight_map of \"%s\" must be the name of a file beside the index", index_path, name);
+            error_set(error, ERROR_INPUT, "%s: weight_map of \"%s\" must be the name of a file beside the index",
+                      index_path, name);
             goto done;
         }
         char *path = file_join(directory, text);
-        if (path != NULL && has_shard(c, path)) free(path);
-        else if (add_shard(c, path, error) != 0) goto done;
+        if (path != NULL && has_shard(c, path))
+            free(path);
+        else if (add_shard(c, path, error) != 0)
+            goto done;
     }
     qsort(c->tensor, c->tensors, sizeof *c->tensor, by_name);
     json_object_foreach(map, name, file) { // [ST-2]
         const TensorView *t = checkpoint_find(c, name);
         const char *base = t == NULL ? NULL : strrchr(t->file, '/') + 1;
         if (t == NULL || strcmp(base, json_string_value(file)) != 0) {
-            error_set(error, ERROR_INPUT, "%s: the tensor \"%s\" is not in %s", index_path, name, json_string_value(file));
+            error_set(error, ERROR_INPUT, "%s: the tensor \"%s\" is not in %s", index_path, name,
+                      json_string_value(file));
             goto done;
         }
     }
@@ -226,16 +256,26 @@ int checkpoint_open(Checkpoint **checkpoint, const char *path, Error *error) {
     Checkpoint *c = calloc(1, sizeof *c);
     char *single = file_join(path, "model.safetensors"), *index = file_join(path, "model.safetensors.index.json");
     int result = -1;
-    if (c == NULL || single == NULL || index == NULL) no_memory(path, error);
-    else if (!file_is_directory(path)) result = add_shard(c, strdup(path), error);
-    else if (file_exists(index)) result = open_index(c, path, index, error);
-    else if (file_exists(single)) result = add_shard(c, strdup(single), error);
-    else error_set(error, ERROR_IO, "%s: has neither model.safetensors nor model.safetensors.index.json; give a Hugging Face checkpoint directory", path);
+    if (c == NULL || single == NULL || index == NULL)
+        no_memory(path, error);
+    else if (!file_is_directory(path))
+        result = add_shard(c, strdup(path), error);
+    else if (file_exists(index))
+        result = open_index(c, path, index, error);
+    else if (file_exists(single))
+        result = add_shard(c, strdup(single), error);
+    else
+        error_set(error, ERROR_IO,
+                  "%s: has neither model.safetensors nor model.safetensors.index.json; give a Hugging Face checkpoint "
+                  "directory",
+                  path);
     if (result == 0) result = finish(c, path, error);
     free(single);
     free(index);
-    if (result == 0) *checkpoint = c;
-    else checkpoint_close(c);
+    if (result == 0)
+        *checkpoint = c;
+    else
+        checkpoint_close(c);
     return result;
 }
 
@@ -283,6 +323,6 @@ int tensor_read_f32(const TensorView *tensor, size_t first, size_t count, float 
     if (largest < 0x7f800000) return 0;
     size_t at = 0;
     while (isfinite(out[at])) at++;
-    return error_set(error, ERROR_NUMERIC, "%s: tensor \"%s\", element %zu is %s: the checkpoint is broken", tensor->file,
-                     tensor->name, first + at, isnan(out[at]) ? "not a number" : "infinite");
+    return error_set(error, ERROR_NUMERIC, "%s: tensor \"%s\", element %zu is %s: the checkpoint is broken",
+                     tensor->file, tensor->name, first + at, isnan(out[at]) ? "not a number" : "infinite");
 }

@@ -10,7 +10,8 @@
 static int bytes_of(const TensorSource *t, size_t *bytes, Error *error) {
     size_t n = dtype_bytes(t->type);
     for (size_t i = 0; i < t->rank; i++)
-        if (!size_multiply(n, t->shape[i], &n)) return error_set(error, ERROR_INPUT, "tensor \"%s\": its size does not fit into 64 bits", t->name);
+        if (!size_multiply(n, t->shape[i], &n))
+            return error_set(error, ERROR_INPUT, "tensor \"%s\": its size does not fit into 64 bits", t->name);
     *bytes = n;
     return 0;
 }
@@ -27,8 +28,8 @@ static json_t *make_header(const TensorSource *tensor, size_t count, Error *erro
         }
         json_t *shape = json_array();
         for (size_t d = 0; d < t->rank; d++) json_array_append_new(shape, json_integer((json_int_t)t->shape[d]));
-        json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", t->type == DTYPE_F32 ? "F32" : "BF16", "shape", shape, "data_offsets",
-                                  (json_int_t)at, (json_int_t)(at + bytes));
+        json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", t->type == DTYPE_F32 ? "F32" : "BF16", "shape",
+                                  shape, "data_offsets", (json_int_t)at, (json_int_t)(at + bytes));
         if (json_object_set_new(header, t->name, entry) != 0) {
             json_decref(header);
             header = NULL;
@@ -89,8 +90,10 @@ int safetensors_write_file(const char *path, const TensorSource *tensor, size_t 
         for (size_t i = length; i < padded; i++) fputc(' ', writer.stream);
         for (size_t i = 0; i < count && result == 0 && !ferror(writer.stream); i++)
             result = write_tensor(writer.stream, &tensor[i], error);
-        if (result == 0) result = file_writer_commit(&writer, error);
-        else file_writer_abort(&writer);
+        if (result == 0)
+            result = file_writer_commit(&writer, error);
+        else
+            file_writer_abort(&writer);
     }
     free(text);
     return result;
@@ -99,7 +102,9 @@ int safetensors_write_file(const char *path, const TensorSource *tensor, size_t 
 /* The end of the shard that begins at `first`: at least one tensor, at most shard_bytes where that is possible. */
 static size_t shard_end(const TensorSource *tensor, size_t count, size_t first, size_t shard_bytes) {
     size_t end = first, sum = 0, bytes = 0;
-    while (end < count && bytes_of(&tensor[end], &bytes, NULL) == 0 && size_add(sum, bytes, &bytes) && (end == first || bytes <= shard_bytes)) sum = bytes, end++;
+    while (end < count && bytes_of(&tensor[end], &bytes, NULL) == 0 && size_add(sum, bytes, &bytes) &&
+           (end == first || bytes <= shard_bytes))
+        sum = bytes, end++;
     return end;
 }
 
@@ -109,14 +114,16 @@ static char *shard_path(const char *directory, size_t shard, size_t shards) {
     return file_join(directory, name);
 }
 
-static int write_shards(const char *directory, const TensorSource *tensor, size_t count, size_t shard_bytes, size_t shards, json_t *map, Error *error) {
+static int write_shards(const char *directory, const TensorSource *tensor, size_t count, size_t shard_bytes,
+                        size_t shards, json_t *map, Error *error) {
     size_t first = 0;
     for (size_t s = 0; s < shards; s++) {
         size_t end = shard_end(tensor, count, first, shard_bytes);
         char *path = shard_path(directory, s, shards);
         if (path == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory", directory);
         int result = safetensors_write_file(path, tensor + first, end - first, error);
-        for (size_t i = first; i < end; i++) json_object_set_new(map, tensor[i].name, json_string(strrchr(path, '/') + 1));
+        for (size_t i = first; i < end; i++)
+            json_object_set_new(map, tensor[i].name, json_string(strrchr(path, '/') + 1));
         free(path);
         if (result != 0) return -1;
         first = end;
@@ -128,24 +135,28 @@ static int write_index(const char *directory, json_t *map, size_t total, Error *
     json_t *index = json_pack("{s:{s:I}, s:O}", "metadata", "total_size", (json_int_t)total, "weight_map", map);
     char *text = index == NULL ? NULL : json_dumps(index, JSON_INDENT(2) | JSON_SORT_KEYS);
     char *path = file_join(directory, "model.safetensors.index.json");
-    int result = text == NULL || path == NULL ? error_set(error, ERROR_MEMORY, "%s: no memory for the index", directory) : file_write(path, text, strlen(text), error);
+    int result = text == NULL || path == NULL ? error_set(error, ERROR_MEMORY, "%s: no memory for the index", directory)
+                                              : file_write(path, text, strlen(text), error);
     free(path);
     free(text);
     json_decref(index);
     return result;
 }
 
-int safetensors_write(const char *directory, const TensorSource *tensor, size_t count, size_t shard_bytes, Error *error) {
+int safetensors_write(const char *directory, const TensorSource *tensor, size_t count, size_t shard_bytes,
+                      Error *error) {
     if (shard_bytes == 0) shard_bytes = 5000000000u;
     size_t shards = 0, total = 0, bytes = 0;
     for (size_t i = 0; i < count; i++) {
         if (bytes_of(&tensor[i], &bytes, error) != 0) return -1;
-        if (!size_add(total, bytes, &total)) return error_set(error, ERROR_INPUT, "%s: the checkpoint's size does not fit into 64 bits", directory);
+        if (!size_add(total, bytes, &total))
+            return error_set(error, ERROR_INPUT, "%s: the checkpoint's size does not fit into 64 bits", directory);
     }
     for (size_t first = 0; first < count; shards++) first = shard_end(tensor, count, first, shard_bytes);
     if (shards <= 1) {
         char *path = file_join(directory, "model.safetensors");
-        int result = path == NULL ? error_set(error, ERROR_MEMORY, "%s: no memory", directory) : safetensors_write_file(path, tensor, count, error);
+        int result = path == NULL ? error_set(error, ERROR_MEMORY, "%s: no memory", directory)
+                                  : safetensors_write_file(path, tensor, count, error);
         free(path);
         return result;
     }

@@ -13,6 +13,7 @@ typedef struct AdamwStep {
 } AdamwStep;
 
 /* One update of n elements, split over the threads. */
-void adamw_update(const KernelTable *kernels, size_t n, const AdamwStep *step, float *w, float *m, float *v, const float *g);
+void adamw_update(const KernelTable *kernels, size_t n, const AdamwStep *step, float *w, float *m, float *v,
+                  const float *g);
 /* Sum of squares in double, in an order that does not depend on the thread count. */
 double adamw_sum_squares(const KernelTable *kernels, size_t n, const float *g);

@@ -7,8 +7,8 @@
  * Inputs have the compute type (float32 or bfloat16); products are accumulated in float32; results are float32 or the
  * compute type, as asked. Accumulating needs a float32 result.
  *
- * Determinism: work is cut into blocks that single threads compute, of a few shapes that were seen to give a row the same
- * bits (kernels/gemm_plan.h). So a row of a result has the same bits whatever the thread count, and for one weight
+ * Determinism: work is cut into blocks that single threads compute, of a few shapes that were seen to give a row the
+ * same bits (kernels/gemm_plan.h). So a row of a result has the same bits whatever the thread count, and for one weight
  * whatever other rows are in the call; a weight gradient, whatever the thread count [GEMM-1].
  * One GemmContext serves one caller at a time; its caches (oneDNN primitives by shape, scratch) belong to it. */
 #pragma once
@@ -28,7 +28,8 @@ int gemm_create(GemmContext **context, const KernelTable *kernels, Error *error)
 void gemm_destroy(GemmContext *context);
 
 /* Allocates the packed layouts; nothing is packed yet. */
-int gemm_weight_create(GemmContext *context, size_t out, size_t in, DType compute, unsigned uses, GemmWeight **weight, Error *error);
+int gemm_weight_create(GemmContext *context, size_t out, size_t in, DType compute, unsigned uses, GemmWeight **weight,
+                       Error *error);
 void gemm_weight_destroy(GemmWeight *weight);
 size_t gemm_weight_bytes(size_t out, size_t in, DType compute, unsigned uses); // memory of one such weight, for plans
 /* (Re)packs the whole matrix from row-major (out, in) source; call again whenever the values change. */
@@ -39,8 +40,9 @@ int gemm_forward(GemmContext *context, const GemmWeight *weight, size_t T, const
                  size_t y_stride, DType y_type, bool accumulate, Error *error);
 /* The columns [first, first + count) of Y alone, y pointing at the first. Both are multiples of gemm_weight_piece, but
  * first + count may be `out`. */
-int gemm_forward_columns(GemmContext *context, const GemmWeight *weight, size_t first, size_t count, size_t T, const void *x,
-                         size_t x_stride, void *y, size_t y_stride, DType y_type, bool accumulate, Error *error);
+int gemm_forward_columns(GemmContext *context, const GemmWeight *weight, size_t first, size_t count, size_t T,
+                         const void *x, size_t x_stride, void *y, size_t y_stride, DType y_type, bool accumulate,
+                         Error *error);
 size_t gemm_weight_piece(const GemmWeight *weight); // 1 .. 1024
 int gemm_data_gradient(GemmContext *context, const GemmWeight *weight, size_t T, const void *dy, size_t dy_stride,
                        void *dx, size_t dx_stride, DType dx_type, bool accumulate, Error *error);

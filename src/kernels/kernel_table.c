@@ -42,8 +42,9 @@ Isa isa_of_cpu(void) {
 int kernel_table_create_capped(KernelTable *table, int threads, Isa cap, Error *error) {
     Isa cpu = isa_of_cpu();
     if (cap > cpu)
-        return error_set(error, ERROR_USAGE, "instruction set %s is asked for, but this CPU has only %s: choose %s or less",
-                         isa_name(cap), isa_name(cpu), isa_name(cpu));
+        return error_set(error, ERROR_USAGE,
+                         "instruction set %s is asked for, but this CPU has only %s: choose %s or less", isa_name(cap),
+                         isa_name(cpu), isa_name(cpu));
     *table = (KernelTable){.isa = cap, .threads = threads > 0 ? threads : omp_get_num_procs()};
     ref_table_fill(table);
     if (cap >= ISA_AVX2) avx2_table_override(table);
@@ -59,5 +60,6 @@ int kernel_table_create(KernelTable *table, int threads, Error *error) {
             if (kernel_table_create_capped(table, threads, (Isa)isa, error) == 0) return 0;
             return error_prefix(error, "DICE_ISA");
         }
-    return error_set(error, ERROR_USAGE, "DICE_ISA is \"%.100s\": expected reference, avx2, avx512, avx512_bf16 or amx", text);
+    return error_set(error, ERROR_USAGE, "DICE_ISA is \"%.100s\": expected reference, avx2, avx512, avx512_bf16 or amx",
+                     text);
 }

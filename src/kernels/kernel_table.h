@@ -45,19 +45,22 @@ typedef struct {
     void (*swiglu_backward)(size_t n, DType type, const void *gate, const void *up, const void *dout, void *dgate,
                             void *dup);
     // turns all heads of one row in place, see kernels/rope.h: element i with element i + half of each; sign 1 or -1
-    void (*rope_row)(size_t heads, size_t half, DType type, const float *cosine, const float *sine, float sign, void *x);
+    void (*rope_row)(size_t heads, size_t half, DType type, const float *cosine, const float *sine, float sign,
+                     void *x);
     // Tiles of attention, see kernels/attention_plan.h; x_row is the row length of x, columns a multiple of 16.
     // dst (rows, columns) float32 = src of `type`; the rest of a row of dst becomes 0
-    void (*tile_load)(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst, size_t dst_row);
+    void (*tile_load)(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst,
+                      size_t dst_row);
     // dst (columns, rows) float32 = src (rows, columns) of `type` transposed; any columns
-    void (*tile_transpose)(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst, size_t dst_row);
-    // c (M, N) = c * keep[n] + a b, or a b where keep is NULL; a(m, k) = a[m a_row + k a_column], b (K, N), N a multiple
-    // of 16. The order of a sum over k depends on K alone
+    void (*tile_transpose)(size_t rows, size_t columns, DType type, const void *src, size_t src_row, float *dst,
+                           size_t dst_row);
+    // c (M, N) = c * keep[n] + a b, or a b where keep is NULL; a(m, k) = a[m a_row + k a_column], b (K, N), N a
+    // multiple of 16. The order of a sum over k depends on K alone
     void (*tile_product)(size_t M, size_t N, size_t K, const float *a, size_t a_row, size_t a_column, const float *b,
                          size_t b_row, const float *keep, float *c, size_t c_row);
-    // One block of keys of an online softmax. s (keys, columns), a column for a query, becomes exp(s - new maximum), and
-    // 0 where key < first[column] or key >= end[column] (first and end NULL: all visible); keep = exp(old maximum - new);
-    // sum = sum * keep + that of the block
+    // One block of keys of an online softmax. s (keys, columns), a column for a query, becomes exp(s - new maximum),
+    // and 0 where key < first[column] or key >= end[column] (first and end NULL: all visible);
+    // keep = exp(old maximum - new); sum = sum * keep + that of the block
     void (*softmax_columns)(size_t keys, size_t columns, float *s, size_t s_row, const int32_t *first,
                             const int32_t *end, float *maximum, float *sum, float *keep);
     // The same with s (rows, keys), a row for a query; any rows and keys, same bits

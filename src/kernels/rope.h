@@ -1,5 +1,5 @@
 /* rope.h - rotary position embedding in the half-split order of Hugging Face: element i turns with element i + D/2.
- * Source: Su et al., arXiv 2104.09864; linear scaling arXiv 2306.15595; llama3 scaling as transformers' modeling_rope_utils. */
+ * Source: Su et al., arXiv 2104.09864; linear scaling arXiv 2306.15595; llama3 as transformers' modeling_rope_utils. */
 #pragma once
 #include "base/error.h"
 #include "kernels/kernel_table.h"
@@ -15,8 +15,9 @@ typedef struct {
 /* table: (positions, D) float32: D/2 cosines then D/2 sines a position, computed in double. */
 void rope_table(const RopeParameters *parameters, size_t head_dim, size_t positions, float *table);
 /* Turns `heads` heads of one row in place; `turn` is the table's entry of its position. For callers that split rows. */
-void rope_row(const KernelTable *kernels, size_t heads, size_t head_dim, const float *turn, DType type, void *x, int inverse);
+void rope_row(const KernelTable *kernels, size_t heads, size_t head_dim, const float *turn, DType type, void *x,
+              int inverse);
 /* Turns `heads` heads of every row in place. inverse non-zero: the backward pass (turns by the negative angle).
  * x: rows x (heads * D) of `type`, rows `stride` elements apart; position (T). */
-void rope_apply(const KernelTable *kernels, size_t T, size_t heads, size_t head_dim, const int32_t *position, const float *table,
-                DType type, void *x, size_t stride, int inverse);
+void rope_apply(const KernelTable *kernels, size_t T, size_t heads, size_t head_dim, const int32_t *position,
+                const float *table, DType type, void *x, size_t stride, int inverse);

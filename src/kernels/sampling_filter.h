@@ -5,11 +5,13 @@
  *   temperature         x = logit / temperature;  0: argmax, ties to the lower id
  *   top-k               x >= the k-th largest stays, so that equals of the k-th stay too
  *   top-p               the smallest set of largest p = softmax(x) that reaches top_p stays: a token stays where the
- * sum of all larger p is below top_p. Equals at the end of the set: lower ids first. One always stays min-p p >= min_p
- * times the largest p stays then inversion of `uniform` over what is left, in vocabulary order. Nothing sorts the
- * vocabulary: k-th largest value and top-p threshold come from a radix descent over the few tokens that a cheap bound
- * leaves in question. logprob is that of the untouched logits (temperature 1, full vocabulary), whatever the filters
- * did [SF-2]. */
+ *                       sum of all larger p is below top_p. Equals at the end of the set: lower ids first. One always
+ *                       stays
+ *   min-p               p >= min_p times the largest p stays
+ *   draw                inversion of `uniform` over what is left, in vocabulary order
+ * Nothing sorts the vocabulary: k-th largest value and top-p threshold come from a radix descent over the few tokens
+ * that a cheap bound leaves in question. logprob is that of the untouched logits (temperature 1, full vocabulary),
+ * whatever the filters did [SF-2]. */
 #pragma once
 #include "kernels/kernel_table.h"
 #include <stdint.h>

@@ -9,7 +9,8 @@ void swiglu_forward(const KernelTable *kernels, size_t T, size_t F, DType type, 
     }
 }
 
-void swiglu_backward(const KernelTable *kernels, size_t T, size_t F, DType type, const void *gate_up, const void *dout, void *dgate_up) {
+void swiglu_backward(const KernelTable *kernels, size_t T, size_t F, DType type, const void *gate_up, const void *dout,
+                     void *dgate_up) {
     size_t bytes = F * dtype_bytes(type);
 #pragma omp parallel for num_threads(kernels->threads) schedule(static)
     for (size_t t = 0; t < T; t++) {

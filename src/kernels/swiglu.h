@@ -4,4 +4,5 @@
 
 void swiglu_forward(const KernelTable *kernels, size_t T, size_t F, DType type, const void *gate_up, void *out);
 /* dgate_up (T, 2F) may be the same memory as gate_up. */
-void swiglu_backward(const KernelTable *kernels, size_t T, size_t F, DType type, const void *gate_up, const void *dout, void *dgate_up);
+void swiglu_backward(const KernelTable *kernels, size_t T, size_t F, DType type, const void *gate_up, const void *dout,
+                     void *dgate_up);

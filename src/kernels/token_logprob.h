@@ -1,6 +1,7 @@
 /* token_logprob.h - log p(token) from hidden states, without a (tokens x vocabulary) matrix.
  *
- *   logits = hidden head^T,  logsumexp_r = ln sum_v exp(logits_rv),  logprob_n = logits[row_n, token_n] - logsumexp[row_n]
+ *   logits = hidden head^T,  logsumexp_r = ln sum_v exp(logits_rv)
+ *   logprob_n = logits[row_n, token_n] - logsumexp[row_n]
  * The vocabulary is walked in chunks (online maximum and sum); the backward pass computes each chunk again:
  *   dlogits_rv = sum over n with row_n = r of dlogprob_n ([v = token_n] - exp(logits_rv - logsumexp_r))
  * A row's results do not depend on other rows nor on the thread count [TL-1]; dhead is summed in a fixed order [TL-2].
@@ -16,19 +17,20 @@ typedef struct {
 
 typedef struct TokenHead TokenHead; // the (V, C) head, packed in vocabulary chunks
 /* trainable: whether token_logprob_backward will be called (also where the head itself is frozen). */
-int token_head_create(GemmContext *gemm, size_t vocabulary, size_t channels, DType compute, bool trainable, TokenHead **head, Error *error);
+int token_head_create(GemmContext *gemm, size_t vocabulary, size_t channels, DType compute, bool trainable,
+                      TokenHead **head, Error *error);
 int token_head_pack(GemmContext *gemm, TokenHead *head, const void *source, DType source_type, Error *error);
 void token_head_destroy(TokenHead *head);
 size_t token_head_bytes(size_t vocabulary, size_t channels, DType compute, bool trainable);
 
 /* hidden: (R, C) compute type, after the final norm. logprob (n), logsumexp (R) float32 results. Targets sorted by row.
  * Scratch is the head's own and does not grow with R. */
-int token_logprob_forward(GemmContext *gemm, const KernelTable *kernels, TokenHead *head, size_t R, const void *hidden, size_t n,
-                          const TokenTarget *target, float *logprob, float *logsumexp, Error *error);
+int token_logprob_forward(GemmContext *gemm, const KernelTable *kernels, TokenHead *head, size_t R, const void *hidden,
+                          size_t n, const TokenTarget *target, float *logprob, float *logsumexp, Error *error);
 /* dlogprob (n): gradient of the loss; logsumexp as forward left it. dhidden (R, C) float32, overwritten.
  * dhead (V, C) float32 +=, or NULL when the head is frozen. */
-int token_logprob_backward(GemmContext *gemm, const KernelTable *kernels, TokenHead *head, size_t R, const void *hidden, size_t n,
-                           const TokenTarget *target, const float *dlogprob, const float *logsumexp, float *dhidden,
-                           float *dhead, Error *error);
+int token_logprob_backward(GemmContext *gemm, const KernelTable *kernels, TokenHead *head, size_t R, const void *hidden,
+                           size_t n, const TokenTarget *target, const float *dlogprob, const float *logsumexp,
+                           float *dhidden, float *dhead, Error *error);
 /* Whole logits rows, float32, (R, V): for sampling. */
 int token_logits(GemmContext *gemm, const TokenHead *head, size_t R, const void *hidden, float *logits, Error *error);

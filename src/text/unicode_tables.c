@@ -87,7 +87,8 @@ const uint16_t unicode_block_of[2048] = {
     217, 217, 217, 217, 217, 217, 217, 217,
 };
 
-// 64 code points a string, 'A' + category: Cn Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cs Co
+// 64 code points a string, 'A' + category:
+// Cn Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So Zs Zl Zp Cc Cf Cs Co
 const char unicode_block[26496 + 1] =
     "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[XSSSUSSSOPSTSNSSJJJJJJJJJJSSTTTS"
     "SBBBBBBBBBBBBBBBBBBBBBBBBBBOSPVMVCCCCCCCCCCCCCCCCCCCCCCCCCCOTPT["

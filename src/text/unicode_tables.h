@@ -1,4 +1,4 @@
-/* unicode_tables.h - general categories of Unicode 16, made by tools/make_unicode_tables.py. Read through text/unicode.h. */
+/* unicode_tables.h - general categories of Unicode 16, made by tools/make_unicode_tables.py, read by text/unicode.h. */
 #pragma once
 #include <stdint.h>
 
@@ -10,5 +10,5 @@ typedef struct {
 } UnicodeRange;
 
 extern const uint16_t unicode_block_of[UNICODE_BLOCKS_END / 64]; // code point / 64 -> block
-extern const char unicode_block[];                              // block * 64 + code point % 64 -> 'A' + category
+extern const char unicode_block[];                               // block * 64 + code point % 64 -> 'A' + category
 extern const UnicodeRange unicode_range[UNICODE_RANGES];         // from UNICODE_BLOCKS_END on; elsewhere Cn

@@ -9,7 +9,8 @@ static inline void kernel_cases_each(void (*check)(const KernelTable *)) {
         for (int threads = 1; threads <= 2; threads++) {
             KernelTable table;
             Error error = {0};
-            if (kernel_table_create_capped(&table, threads, isa, &error) != 0) fail_msg("%s: %s", isa_name(isa), error.message);
+            if (kernel_table_create_capped(&table, threads, isa, &error) != 0)
+                fail_msg("%s: %s", isa_name(isa), error.message);
             check(&table);
         }
 }

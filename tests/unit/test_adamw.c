@@ -1,5 +1,5 @@
-#include "kernels/adamw.h"
 #include "kernel_cases.h"
+#include "kernels/adamw.h"
 
 #include <math.h>
 #include <string.h>
@@ -15,7 +15,8 @@ static void check(const KernelTable *k) {
     for (size_t i = 0; i < N; i++) W[i] = w[i], M[i] = V[i] = 0;
     for (int t = 1; t <= 3; t++) {
         kernel_cases_fill(N, g, (uint32_t)t + 1);
-        const AdamwStep s = {1e-2f, 0.9, 0.999, 1e-8f, 0.01f, 0.5f, (float)(1 - pow(0.9, t)), (float)(1 - pow(0.999, t))};
+        const AdamwStep s = {
+            1e-2f, 0.9, 0.999, 1e-8f, 0.01f, 0.5f, (float)(1 - pow(0.9, t)), (float)(1 - pow(0.999, t))};
         adamw_update(k, N, &s, w, m, v, g);
         for (size_t i = 0; i < N; i++) {
             double d = 0.5 * g[i];
@@ -24,7 +25,8 @@ static void check(const KernelTable *k) {
             W[i] -= 1e-2 / (1 - pow(0.9, t)) * M[i] / (sqrt(V[i] / (1 - pow(0.999, t))) + 1e-8);
         }
     }
-    for (size_t i = 0; i < N; i++) assert_true(fabs(W[i] - w[i]) < 3e-6 && fabs(M[i] - m[i]) < 1e-6 && fabs(V[i] - v[i]) < 1e-6 * V[i]);
+    for (size_t i = 0; i < N; i++)
+        assert_true(fabs(W[i] - w[i]) < 3e-6 && fabs(M[i] - m[i]) < 1e-6 && fabs(V[i] - v[i]) < 1e-6 * V[i]);
 }
 
 static void follows_the_formula(void **state) {
@@ -47,6 +49,7 @@ static void sum_of_squares_does_not_depend_on_threads(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(follows_the_formula), cmocka_unit_test(sum_of_squares_does_not_depend_on_threads)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(follows_the_formula),
+                                       cmocka_unit_test(sum_of_squares_does_not_depend_on_threads)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,7 +18,8 @@ static void gradient_is_the_slope(void **state) {
     RngAddress a = {.seed = test_seed(), .stream = RNG_TEST};
     size_t caught = 0;
     for (uint32_t i = 0; i < 1000; i++) {
-        PairLogprobs p = {-100 + 20 * rng_normal(&a, 4 * i), -120 + 20 * rng_normal(&a, 4 * i + 1), -100, -120}, up = p, down = p;
+        PairLogprobs p = {-100 + 20 * rng_normal(&a, 4 * i), -120 + 20 * rng_normal(&a, 4 * i + 1), -100, -120}, up = p,
+                     down = p;
         DpoSettings s = {0.05 + rng_uniform(&a, 4 * i + 2), 0.4 * rng_uniform(&a, 4 * i + 3)}, plain = {s.beta, 0};
         const double h = 1e-5;
         up.chosen += h, down.chosen -= h;
@@ -50,7 +51,7 @@ static void accuracy_is_strict(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(matches_golden_values), cmocka_unit_test(gradient_is_the_slope), cmocka_unit_test(stays_finite_far_out),
-                                       cmocka_unit_test(accuracy_is_strict)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(matches_golden_values), cmocka_unit_test(gradient_is_the_slope),
+                                       cmocka_unit_test(stays_finite_far_out), cmocka_unit_test(accuracy_is_strict)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,8 @@ typedef struct {
 } Case;
 
 static void load(const json_t *json, Case *c) {
-    const json_t *s = json_object_get(json, "score"), *l = json_object_get(json, "length_chars"), *m = json_object_get(json, "kept");
+    const json_t *s = json_object_get(json, "score"), *l = json_object_get(json, "length_chars"),
+                 *m = json_object_get(json, "kept");
     size_t N = json_array_size(s), K = json_array_size(json_array_get(s, 0));
     assert_true(N * K <= MAX);
     for (size_t i = 0; i < N * K; i++) {
@@ -46,11 +47,13 @@ static void finds_the_exact_interval(void **state) {
         LengthFit fit;
         Error error = {0};
         assert_int_equal(length_regularize_fit(&c.scored, &fit, &error), 0);
-        const json_t *first = json_array_get(json_object_get(row, "optimal_intervals"), 0), *high = json_object_get(first, "high");
+        const json_t *first = json_array_get(json_object_get(row, "optimal_intervals"), 0),
+                     *high = json_object_get(first, "high");
         bool right = equal(fit.alpha_low, json_number_value(json_object_get(first, "low"))) &&
                      equal(fit.alpha_high, json_is_null(high) ? INFINITY : json_number_value(high)) &&
                      equal(fit.gap_chars, json_number_value(json_object_get(first, "gap"))) &&
-                     equal(fit.gap_before_chars, json_number_value(json_object_get(row, "gap_at_0"))) && fit.alpha > fit.alpha_low && fit.alpha < fit.alpha_high;
+                     equal(fit.gap_before_chars, json_number_value(json_object_get(row, "gap_at_0"))) &&
+                     fit.alpha > fit.alpha_low && fit.alpha < fit.alpha_high;
         if (!right) fail_msg("case %zu: (%.12g, %.12g) gap %g", i, fit.alpha_low, fit.alpha_high, fit.gap_chars);
     }
     json_decref(json);
@@ -65,7 +68,8 @@ static void repeats_the_authors_grid(void **state) {
         load(row, &c);
         LengthFit fit;
         assert_int_equal(length_regularize_fit_grid(&c.scored, &fit, NULL), 0);
-        if (!equal(fit.alpha, json_number_value(json_object_get(row, "grid_alpha"))) || !equal(fit.gap_chars, json_number_value(json_object_get(row, "grid_gap"))))
+        if (!equal(fit.alpha, json_number_value(json_object_get(row, "grid_alpha"))) ||
+            !equal(fit.gap_chars, json_number_value(json_object_get(row, "grid_gap"))))
             fail_msg("case %zu: alpha %g gap %g", i, fit.alpha, fit.gap_chars);
     }
     json_decref(json);
@@ -82,9 +86,11 @@ static void picks_the_pairs(void **state) {
         json_array_foreach(json_object_get(row, "pairs_at"), j, at) {
             json_array_foreach(json_object_get(at, "pairs"), n, pair) {
                 size_t w = 0, r = 0;
-                bool counts = length_regularize_pick(&c.scored, n, json_number_value(json_object_get(at, "alpha")), &w, &r);
+                bool counts =
+                    length_regularize_pick(&c.scored, n, json_number_value(json_object_get(at, "alpha")), &w, &r);
                 assert_int_equal(counts, !json_is_null(pair));
-                if (counts && ((json_int_t)w != json_integer_value(json_array_get(pair, 0)) || (json_int_t)r != json_integer_value(json_array_get(pair, 1))))
+                if (counts && ((json_int_t)w != json_integer_value(json_array_get(pair, 0)) ||
+                               (json_int_t)r != json_integer_value(json_array_get(pair, 1))))
                     fail_msg("case %zu, alpha %zu, prompt %zu: %zu, %zu", i, j, n, w, r);
             }
         }
@@ -103,8 +109,8 @@ static void random_case(Case *c, uint64_t seed, uint32_t item) {
     c->scored = (ScoredResponses){c->reward, c->length, c->kept, N, K};
 }
 
-/* [LR-2], and the fit is at least as good as 400 alphas around it. The planted fault (a fit that stops one interval short)
- * must be caught by the same check. */
+/* [LR-2], and the fit is at least as good as 400 alphas around it. The planted fault (a fit that stops one interval
+ * short) must be caught by the same check. */
 static void gap_falls_and_the_fit_is_best(void **state) {
     (void)state;
     static Case c;
@@ -123,7 +129,8 @@ static void gap_falls_and_the_fit_is_best(void **state) {
         }
         assert_true(equal(length_regularize_gap(&c.scored, fit.alpha), fit.gap_chars));
         assert_true(fabs(fit.gap_chars) <= best + 1e-9);
-        if (fit.alpha_low > 0) caught += fabs(length_regularize_gap(&c.scored, fit.alpha_low * (1 - 1e-6))) > best + 1e-9;
+        if (fit.alpha_low > 0)
+            caught += fabs(length_regularize_gap(&c.scored, fit.alpha_low * (1 - 1e-6))) > best + 1e-9;
     }
     assert_true(caught > 100);
 }
@@ -144,7 +151,9 @@ static void says_what_is_wrong(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(finds_the_exact_interval), cmocka_unit_test(repeats_the_authors_grid), cmocka_unit_test(picks_the_pairs),
-                                       cmocka_unit_test(gap_falls_and_the_fit_is_best), cmocka_unit_test(says_what_is_wrong)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(finds_the_exact_interval),
+                                       cmocka_unit_test(repeats_the_authors_grid), cmocka_unit_test(picks_the_pairs),
+                                       cmocka_unit_test(gap_falls_and_the_fit_is_best),
+                                       cmocka_unit_test(says_what_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,8 @@ static void schedules_have_the_known_values(void **state) {
     assert_true(lr_schedule_rate(&s, 20) == 0);
     s.kind = LR_COSINE;
     assert_true(lr_schedule_rate(&s, 3) == 1e-3);
-    assert_true(fabs(lr_schedule_rate(&s, 20 - 17 / 2) - 1e-3 * 0.5 * (1 + cos(3.14159265358979323846 * 9 / 17))) < 1e-18);
+    assert_true(fabs(lr_schedule_rate(&s, 20 - 17 / 2) - 1e-3 * 0.5 * (1 + cos(3.14159265358979323846 * 9 / 17))) <
+                1e-18);
     s.kind = LR_CONSTANT;
     assert_true(fabs(lr_schedule_rate(&s, 2) - 2e-3 / 3) < 1e-18); // the warm-up works with this one too
     assert_true(lr_schedule_rate(&s, 19) == 1e-3);
@@ -32,6 +33,7 @@ static void a_warmup_from_one_is_noticed(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(schedules_have_the_known_values), cmocka_unit_test(a_warmup_from_one_is_noticed)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(schedules_have_the_known_values),
+                                       cmocka_unit_test(a_warmup_from_one_is_noticed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

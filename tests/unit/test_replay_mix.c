@@ -5,7 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-static size_t whole(const json_t *row, const char *key) { return (size_t)json_integer_value(json_object_get(row, key)); }
+static size_t whole(const json_t *row, const char *key) {
+    return (size_t)json_integer_value(json_object_get(row, key));
+}
 
 static void counts_as_the_exact_arithmetic(void **state) {
     (void)state;
@@ -16,8 +18,10 @@ static void counts_as_the_exact_arithmetic(void **state) {
     json_array_foreach(json_object_get(json, "replay"), i, row) {
         double gamma = json_number_value(json_object_get(row, "gamma"));
         ReplayCounts c;
-        assert_int_equal(replay_mix_counts(whole(row, "offline_rows"), whole(row, "generated_available"), gamma, &c, &error), 0);
-        if (c.generated != whole(row, "generated") || c.offline != whole(row, "offline")) fail_msg("row %zu: %zu generated, %zu offline", i, c.generated, c.offline);
+        assert_int_equal(
+            replay_mix_counts(whole(row, "offline_rows"), whole(row, "generated_available"), gamma, &c, &error), 0);
+        if (c.generated != whole(row, "generated") || c.offline != whole(row, "offline"))
+            fail_msg("row %zu: %zu generated, %zu offline", i, c.generated, c.offline);
         naive_differs += gamma < 1 && c.offline != (size_t)floor(gamma * (double)c.generated / (1 - gamma));
     }
     assert_true(i == 240 && naive_differs > 0); // the planted fault: plain floating point must be caught by these rows
@@ -50,10 +54,12 @@ static void draws_disjoint_prompts(void **state) {
     unsigned char seen[N] = {0};
     for (size_t i = 0; i < c.generated; i++) assert_int_equal(seen[g[i]]++, 0);
     for (size_t i = 0; i < c.offline; i++) assert_int_equal(seen[o[i]]++, 0);
-    assert_int_equal(replay_mix_draw(prompt_of_generated, G, prompt_of_offline, N, N, 0.5, seed, 1, g2, o2, &c2, NULL), 0);
+    assert_int_equal(replay_mix_draw(prompt_of_generated, G, prompt_of_offline, N, N, 0.5, seed, 1, g2, o2, &c2, NULL),
+                     0);
     assert_memory_equal(g, g2, sizeof g);
     assert_memory_equal(o, o2, c.offline * sizeof *o);
-    assert_int_equal(replay_mix_draw(prompt_of_generated, G, prompt_of_offline, N, N, 0.5, seed, 2, g2, o2, &c2, NULL), 0);
+    assert_int_equal(replay_mix_draw(prompt_of_generated, G, prompt_of_offline, N, N, 0.5, seed, 2, g2, o2, &c2, NULL),
+                     0);
     assert_true(memcmp(g, g2, sizeof g) != 0);
 }
 
@@ -67,7 +73,8 @@ static void gamma_one_is_offline_only(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(counts_as_the_exact_arithmetic), cmocka_unit_test(refuses_what_is_no_share),
-                                       cmocka_unit_test(draws_disjoint_prompts), cmocka_unit_test(gamma_one_is_offline_only)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_as_the_exact_arithmetic), cmocka_unit_test(refuses_what_is_no_share),
+        cmocka_unit_test(draws_disjoint_prompts), cmocka_unit_test(gamma_one_is_offline_only)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

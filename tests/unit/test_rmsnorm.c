@@ -1,5 +1,5 @@
-#include "kernels/rmsnorm.h"
 #include "kernel_cases.h"
+#include "kernels/rmsnorm.h"
 
 #include <math.h>
 #include <string.h>

@@ -6,10 +6,11 @@
 /* [RNG-1] Random123 1.09, kat_vectors, "philox4x32 10": counter, key, result. */
 static void matches_published_vectors(void **state) {
     (void)state;
-    static const uint32_t vectors[3][10] = {
-        {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
-        {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
+    static const uint32_t vectors[3][10] = {{0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
+                                            {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff,
+                                             0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+                                            {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0,
+                                             0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
     for (int i = 0; i < 3; i++) {
         uint32_t out[4];
         rng_philox(vectors[i], vectors[i] + 4, out);
@@ -63,7 +64,8 @@ static void streams_differ(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(matches_published_vectors), cmocka_unit_test(uniform_is_uniform),
-                                       cmocka_unit_test(permutation_is_uniform), cmocka_unit_test(streams_differ)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(matches_published_vectors),
+                                       cmocka_unit_test(uniform_is_uniform), cmocka_unit_test(permutation_is_uniform),
+                                       cmocka_unit_test(streams_differ)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-#include "kernels/rope.h"
 #include "kernel_cases.h"
+#include "kernels/rope.h"
 
 #include <complex.h>
 #include <math.h>
@@ -22,7 +22,8 @@ static void check(const KernelTable *k) {
                 double complex turned = (x[a] + I * x[b]) * cexp(I * position[t] * pow(10000, -2. * (double)i / D));
                 assert_true(fabs(creal(turned) - y[a]) < 1e-6 && fabs(cimag(turned) - y[b]) < 1e-6);
             }
-        assert_memory_equal(y + t * STRIDE + HEADS * D, x + t * STRIDE + HEADS * D, 5 * sizeof *x); // what lies between rows is left alone
+        assert_memory_equal(y + t * STRIDE + HEADS * D, x + t * STRIDE + HEADS * D,
+                            5 * sizeof *x); // what lies between rows is left alone
     }
     rope_apply(k, T, HEADS, D, position, table, DTYPE_F32, y, STRIDE, 1);
     for (size_t i = 0; i < T * STRIDE; i++) assert_true(fabsf(x[i] - y[i]) < 1e-6f);
@@ -46,10 +47,11 @@ static void bfloat16_is_the_rounded_float32(void **state) {
     rope_apply(&k, T, HEADS, D, position, table, DTYPE_F32, x, STRIDE, 0);
     rope_apply(&k, T, HEADS, D, position, table, DTYPE_BF16, h, STRIDE, 0);
     for (size_t t = 0; t < T; t++)
-        for (size_t i = 0; i < HEADS * D; i++) assert_int_equal(h[t * STRIDE + i], dtype_bf16_from_float(x[t * STRIDE + i]));
+        for (size_t i = 0; i < HEADS * D; i++)
+            assert_int_equal(h[t * STRIDE + i], dtype_bf16_from_float(x[t * STRIDE + i]));
 }
 
-/* The three regions of llama3 scaling: short waves as they are, long ones stretched by the factor, a monotone blend between. */
+/* The three regions of llama3 scaling: short waves unchanged, long ones times the factor, monotone in between. */
 static void scaling(void **state) {
     (void)state;
     static float scaled[POSITIONS * D], linear[POSITIONS * D];
@@ -57,7 +59,7 @@ static void scaling(void **state) {
     rope_table(&llama3, D, POSITIONS, scaled);
     rope_table(&(RopeParameters){10000, ROPE_LINEAR, 4, 0, 0, 0}, D, POSITIONS, linear);
     assert_true(scaled[7 * D] == table[7 * D]); // wave length 2 pi < 32 / 4
-    size_t last = D / 2 - 1;                     // wave length far above 32
+    size_t last = D / 2 - 1;                    // wave length far above 32
     assert_true(scaled[8 * 9 * D + last] == table[9 * D + last]);
     for (size_t i = 0; i < D; i++) assert_true(fabsf(linear[4 * 11 * D + i] - table[11 * D + i]) < 1e-6f);
     /* i = 2 lies between: wave length 29.2, between 32 / 4 and 32. */
@@ -67,6 +69,7 @@ static void scaling(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(turns_and_turns_back), cmocka_unit_test(bfloat16_is_the_rounded_float32), cmocka_unit_test(scaling)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(turns_and_turns_back),
+                                       cmocka_unit_test(bfloat16_is_the_rounded_float32), cmocka_unit_test(scaling)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

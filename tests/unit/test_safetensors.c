@@ -1,5 +1,5 @@
-#include "formats/safetensors.h"
 #include "base/rng.h"
+#include "formats/safetensors.h"
 #include "test.h"
 
 #include <math.h>
@@ -19,8 +19,12 @@ static void reads_types_and_shapes(void **state) {
     uint8_t file[512];
     Error error = {0};
     Checkpoint *c = NULL;
-    size_t n = compose(file, "{\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[8,12]},\"a\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},"
-                             "\"h\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[12,14]},\"__metadata__\":{\"format\":\"pt\"}}", 14);
+    size_t n =
+        compose(file,
+                "{\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[8,12]},\"a\":{\"dtype\":\"F32\",\"shape\":["
+                "1,2],\"data_offsets\":[0,8]},"
+                "\"h\":{\"dtype\":\"F16\",\"shape\":[],\"data_offsets\":[12,14]},\"__metadata__\":{\"format\":\"pt\"}}",
+                14);
     float values[2] = {1.5f, -2};
     memcpy(file + n - 14, values, 8);
     memcpy(file + n - 6, (uint16_t[]){0x3f80, 0xc040, 0x3c01}, 6);
@@ -41,17 +45,27 @@ static void reads_types_and_shapes(void **state) {
 /* Each broken file is refused with its code, and with a message that has the expected words. */
 static void refuses_lies(void **state) {
     (void)state;
-    static const struct { const char *header; size_t data; ErrorCode code; const char *words; } cases[] = {
+    static const struct {
+        const char *header;
+        size_t data;
+        ErrorCode code;
+        const char *words;
+    } cases[] = {
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 4, ERROR_INPUT, "truncated"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 12, ERROR_INPUT, "the file has 12"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8, ERROR_INPUT, "need 12"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, ERROR_INPUT, "header lies"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],"
+         "\"data_offsets\":[0,4]}}",
+         4, ERROR_INPUT, "header lies"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, ERROR_INPUT, "header lies"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[8,4]}}", 8, ERROR_INPUT, "begin <= end"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,0]}}", 0, ERROR_INPUT, "64 bits"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807],\"data_offsets\":[0,0]}}", 0, ERROR_INPUT, "64 bits"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4294967296],\"data_offsets\":[0,0]}}", 0,
+         ERROR_INPUT, "64 bits"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807],\"data_offsets\":[0,0]}}", 0, ERROR_INPUT,
+         "64 bits"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,0]}}", 0, ERROR_INPUT, "dimension 0"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4, ERROR_INPUT, "9 dimensions"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,4]}}", 4, ERROR_INPUT,
+         "9 dimensions"},
         {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]}}", 8, ERROR_UNSUPPORTED, "I64"},
         {"{\"a\":{\"shape\":[1],\"data_offsets\":[0,8]}}", 8, ERROR_INPUT, "dtype"},
         {"{\"a\":7}", 0, ERROR_INPUT, "dtype"},
@@ -64,7 +78,8 @@ static void refuses_lies(void **state) {
         Checkpoint *c = NULL;
         size_t n = compose(file, cases[i].header, cases[i].data);
         assert_int_equal(checkpoint_from_memory(&c, file, n, "model.safetensors", &error), -1);
-        if (error.code != cases[i].code || strstr(error.message, cases[i].words) == NULL || strstr(error.message, "model.safetensors") == NULL)
+        if (error.code != cases[i].code || strstr(error.message, cases[i].words) == NULL ||
+            strstr(error.message, "model.safetensors") == NULL)
             fail_msg("case %zu: code %d, \"%s\"", i, error.code, error.message);
     }
 }
@@ -93,7 +108,8 @@ static void names_the_place_of_a_nan(void **state) {
 static void survives_random_changes(void **state) {
     (void)state;
     uint64_t seed = test_seed();
-    const char *header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F16\",\"shape\":[2],\"data_offsets\":[8,12]}}";
+    const char *header = "{\"a\":{\"dtype\":\"F32\",\"shape\":[1,2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F16\","
+                         "\"shape\":[2],\"data_offsets\":[8,12]}}";
     size_t accepted = 0;
     for (uint32_t i = 0; i < 20000; i++) {
         uint8_t file[256];
@@ -117,7 +133,8 @@ static void survives_random_changes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_types_and_shapes), cmocka_unit_test(refuses_lies), cmocka_unit_test(refuses_short_files),
-                                       cmocka_unit_test(names_the_place_of_a_nan), cmocka_unit_test(survives_random_changes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_types_and_shapes), cmocka_unit_test(refuses_lies), cmocka_unit_test(refuses_short_files),
+        cmocka_unit_test(names_the_place_of_a_nan), cmocka_unit_test(survives_random_changes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-#include "kernels/swiglu.h"
 #include "kernel_cases.h"
+#include "kernels/swiglu.h"
 
 #include <math.h>
 

@@ -94,8 +94,7 @@ float avx2_vector_dot_bf16(size_t n, const bf16 *x, const bf16 *y) {
     __m256 sum[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
     size_t i = 0;
     for (; i + 32 <= n; i += 32)
-        for (int k = 0; k < 4; k++)
-            sum[k] = _mm256_fmadd_ps(widen_at(x + i + 8 * k), widen_at(y + i + 8 * k), sum[k]);
+        for (int k = 0; k < 4; k++) sum[k] = _mm256_fmadd_ps(widen_at(x + i + 8 * k), widen_at(y + i + 8 * k), sum[k]);
     for (; i + 8 <= n; i += 8) sum[0] = _mm256_fmadd_ps(widen_at(x + i), widen_at(y + i), sum[0]);
     if (i < n) sum[1] = _mm256_fmadd_ps(widen_tail(x + i, n - i), widen_tail(y + i, n - i), sum[1]);
     return total(_mm256_add_ps(_mm256_add_ps(sum[0], sum[1]), _mm256_add_ps(sum[2], sum[3])));

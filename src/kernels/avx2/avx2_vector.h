@@ -1,4 +1,4 @@
-/* avx2_vector.h - conversions, elementwise operations and reductions over n floats; meanings in kernels/kernel_table.h. */
+/* avx2_vector.h - conversions, elementwise operations and reductions over n floats, see kernels/kernel_table.h. */
 #pragma once
 #include "base/dtype.h"
 

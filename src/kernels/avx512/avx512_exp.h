@@ -1,7 +1,7 @@
 /* avx512_exp.h - e^x of 16 floats, within 2 units in the last place; shared by the kernels of this folder.
  *
- * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7 (remainder below 1e-8); times 2^n, which
- * scalef does with correct overflow, underflow and subnormals. NaN stays NaN, -inf gives 0, +inf gives +inf. */
+ * x = n ln 2 + r with |r| <= ln 2 / 2; e^r by its Taylor polynomial of degree 7 (remainder below 1e-8); times 2^n,
+ * which scalef does with correct overflow, underflow and subnormals. NaN stays NaN, -inf gives 0, +inf gives +inf. */
 #pragma once
 #include <immintrin.h>
 

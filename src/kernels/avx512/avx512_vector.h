@@ -1,4 +1,4 @@
-/* avx512_vector.h - conversions, elementwise operations and reductions over n floats; meanings in kernels/kernel_table.h. */
+/* avx512_vector.h - conversions, elementwise operations and reductions over n floats, see kernels/kernel_table.h. */
 #pragma once
 #include "base/dtype.h"
 
