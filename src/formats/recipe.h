@@ -30,6 +30,7 @@ typedef enum { RECIPE_ALPHA_EXACT, RECIPE_ALPHA_GRID, RECIPE_ALPHA_FIXED } Recip
 typedef enum { RECIPE_SCORE_SAME, RECIPE_SCORE_FLOAT32, RECIPE_SCORE_BFLOAT16 } RecipeScorePrecision;
 typedef enum { RECIPE_RESPONSE_END_STOP_TOKEN, RECIPE_RESPONSE_END_TEMPLATE } RecipeResponseEnd;
 typedef enum { RECIPE_SCHEDULE_CONSTANT, RECIPE_SCHEDULE_LINEAR, RECIPE_SCHEDULE_COSINE } RecipeSchedule;
+typedef enum { RECIPE_NORM_EXACT, RECIPE_NORM_FLOAT32 } RecipeNorm;
 typedef enum { RECIPE_PARITY_NONE, RECIPE_PARITY_TRL_1, RECIPE_PARITY_DICE } RecipeParity;
 typedef enum { RECIPE_DTYPE_AUTO, RECIPE_DTYPE_FLOAT32, RECIPE_DTYPE_BFLOAT16 } RecipeDtype;
 
@@ -138,6 +139,9 @@ typedef struct {
     X(group, double, adam_beta2, "0.999", BELOW(0, 1), FIXED, "decay of AdamW's second moment") \
     X(group, double, adam_eps, "1e-8", ABOVE(0, 1), FIXED, "added to the root of AdamW's second moment") \
     X(group, double, clip_norm, "1", REAL(0, 1000000), FIXED, "largest norm of the gradient; 0: off") \
+    X(group, RecipeNorm, gradient_norm, "exact", ONE_OF("exact|float32"), FIXED, \
+      "how the gradient's norm is added up: in double, or as torch does, in float32, which loses 1e-5 to 1e-4 of it on " \
+      "large matrices") \
     X(group, bool, checkpoint_activations, "false", FLAG, FREE, "computes activations twice to save memory") \
     X(group, size_t, validate_every, "0", WHOLE(0, 1000000000), FREE, \
       "steps between validations; 0: only at the end of a round") \

@@ -13,6 +13,8 @@ static const Row rows[] = {
      "what the chat template puts behind the end of turn counts as response"},
     {RECIPE_PARITY_TRL_1, "data.overlong", "cut",
      "prompt + response is cut on the right, each answer alone, its end token lost; a prompt that fills it is dropped"},
+    {RECIPE_PARITY_TRL_1, "train.gradient_norm", "float32",
+     "the norm by which gradients are clipped is added up in float32, and so a little too small"},
     {RECIPE_PARITY_DICE, "reward.alpha", "grid", "the charge for length is searched in steps of 0.001, not solved"},
     {RECIPE_PARITY_DICE, "reward.reference", "previous", "rewards are against the model of the round before"},
     {RECIPE_PARITY_DICE, "reward.response_end", "stop_token", "a response ends with its end-of-turn token"},

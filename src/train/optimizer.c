@@ -25,9 +25,30 @@ void optimizer_destroy(Optimizer *optimizer) {
     *optimizer = (Optimizer){0};
 }
 
-int optimizer_gradient_norm(Model *model, double *norm, Error *error) {
+static float root_of_lanes(const float lane[8]) {
+    float sum = 0;
+    for (size_t j = 0; j < 8; j++) sum += lane[j];
+    return sqrtf(sum);
+}
+
+/* torch.nn.utils.clip_grad_norm_: the norm of the tensors' norms. */
+static double torch_norm(Model *model) {
+    const ModelTensor *tensor = model_tensors(model);
+    float norms[8] = {0};
+    for (size_t k = 0; k < model_tensor_count(model); k++) {
+        const float *x = model_gradients(model) + tensor[k].offset;
+        float lane[8] = {0};
+        for (size_t i = 0; i < tensor[k].elements; i++) lane[i % 8] += x[i] * x[i];
+        float norm = root_of_lanes(lane);
+        norms[k % 8] += norm * norm;
+    }
+    return (double)root_of_lanes(norms);
+}
+
+int optimizer_gradient_norm(Model *model, bool float32_norm, double *norm, Error *error) {
     const KernelTable *kernels = model_options(model)->kernels;
-    *norm = sqrt(adamw_sum_squares(kernels, model_weight_count(model), model_gradients(model)));
+    *norm = float32_norm ? torch_norm(model)
+                         : sqrt(adamw_sum_squares(kernels, model_weight_count(model), model_gradients(model)));
     if (isfinite(*norm)) return 0;
     return error_set(error, ERROR_NUMERIC,
                      "the gradient is not finite: lower the learning rate or look for broken rows");

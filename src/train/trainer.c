@@ -129,7 +129,7 @@ int train_gradient(Model *model, const TrainExample *example, size_t examples, s
     if (result == 0) {
         *report = report_of(&mean, objective);
         report->tokens = tokens;
-        result = optimizer_gradient_norm(model, &report->grad_norm, error);
+        result = optimizer_gradient_norm(model, false, &report->grad_norm, error);
     }
     train_pass_free(&pass);
     free(all);
@@ -176,7 +176,7 @@ static int step(Loop *loop, Error *error) {
     gather(loop, loop->state.step);
     zero_gradients(loop->model);
     if (train_pass_run(&loop->pass, loop->step_example, s->examples_per_step, true, &mean, &tokens, error) != 0 ||
-        optimizer_gradient_norm(loop->model, &norm, error) != 0)
+        optimizer_gradient_norm(loop->model, s->optimizer.float32_norm, &norm, error) != 0)
         return error_prefix(error, "step %zu", loop->state.step + 1);
     if (optimizer_step(&loop->optimizer, loop->model, rate, norm, error) != 0) return -1;
     loop->state = (TrainState){.step = loop->state.step + 1, .tokens = tokens};

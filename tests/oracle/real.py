@@ -114,7 +114,7 @@ def _trajectory(program, model, directory, report):
                 "train.schedule": s["lr_scheduler_type"], "train.warmup_steps": s["warmup_steps"], "train.weight_decay": s["weight_decay"],
                 "train.adam_beta1": s["adam_beta1"], "train.adam_beta2": s["adam_beta2"], "train.adam_eps": s["adam_epsilon"],
                 "train.clip_norm": s["max_grad_norm"], "train.beta": s["beta"], "train.label_smoothing": s["label_smoothing"],
-                "train.checkpoint_every": 0, "export.dtype": "float32"}
+                "train.gradient_norm": "float32", "train.checkpoint_every": 0, "export.dtype": "float32"}
     trained, metrics = program.train(model, data, settings)
     steps = [m for m in metrics if "grad_norm" in m]
     report.equal("TRL trajectory: steps", len(steps), len(golden["log"]), "trl_full.json")

@@ -57,7 +57,7 @@ static double distance(void) {
 
 static void step(Optimizer *o, double rate) {
     double norm;
-    if (optimizer_gradient_norm(cases.model, &norm, &error) != 0 ||
+    if (optimizer_gradient_norm(cases.model, false, &norm, &error) != 0 ||
         optimizer_step(o, cases.model, rate, norm, &error) != 0)
         fail_msg("%s", error.message);
 }
@@ -168,27 +168,56 @@ static void a_norm_that_is_no_number_is_refused(void **state) {
     fill_gradients(1, 2);
     for (size_t i = 0; i < model_weight_count(cases.model); i++)
         exact += (double)model_gradients(cases.model)[i] * (double)model_gradients(cases.model)[i];
-    assert_int_equal(optimizer_gradient_norm(cases.model, &norm, &error), 0);
+    assert_int_equal(optimizer_gradient_norm(cases.model, false, &norm, &error), 0);
     assert_true(fabs(norm / sqrt(exact) - 1) < 1e-12);
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     for (size_t i = 0; i < 3; i++) {
         model_gradients(cases.model)[1000 * i + 7] = bad[i];
-        assert_int_equal(optimizer_gradient_norm(cases.model, &norm, &error), -1);
+        assert_int_equal(optimizer_gradient_norm(cases.model, false, &norm, &error), -1);
         assert_int_equal(error.code, ERROR_NUMERIC);
         assert_non_null(strstr(error.message, "lower the learning rate"));
         model_gradients(cases.model)[1000 * i + 7] = 0;
     }
     for (size_t i = 0; i < 100; i++) model_gradients(cases.model)[i] = 1e30f; // squares that float32 does not hold
-    assert_int_equal(optimizer_gradient_norm(cases.model, &norm, &error), 0);
+    assert_int_equal(optimizer_gradient_norm(cases.model, false, &norm, &error), 0);
     assert_true(fabs(norm / 1e31 - 1) < 1e-6);
+}
+
+/* Small squares behind a large one in the same of eight sums are lost to float32, and only there. */
+static void a_float32_norm_loses_what_torch_loses(void **state) {
+    (void)state;
+    double exact, rounded;
+    fill_gradients(1, 2);
+    assert_int_equal(optimizer_gradient_norm(cases.model, false, &exact, &error), 0);
+    assert_int_equal(optimizer_gradient_norm(cases.model, true, &rounded, &error), 0);
+    assert_true(exact != rounded && fabs(rounded / exact - 1) < 1e-5);
+    const ModelTensor *tensor = model_tensors(cases.model);
+    while (tensor->elements < 800) tensor++;
+    float *g = model_gradients(cases.model);
+    for (size_t lane = 0; lane < 2; lane++) {
+        memset(g, 0, model_weight_count(cases.model) * sizeof *g);
+        g[tensor->offset] = 1;
+        for (size_t i = 1; i < 100; i++) g[tensor->offset + 8 * i + lane] = 1e-4f;
+        assert_int_equal(optimizer_gradient_norm(cases.model, false, &exact, &error), 0);
+        assert_int_equal(optimizer_gradient_norm(cases.model, true, &rounded, &error), 0);
+        assert_true(fabs(exact * exact - 1 - 99e-8) < 1e-11);
+        assert_true(lane == 0 ? rounded == 1 : fabs(rounded - exact) < 1e-7);
+    }
+    g[tensor->offset] = NAN;
+    assert_int_equal(optimizer_gradient_norm(cases.model, true, &rounded, &error), -1);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(walks_with_the_double_loop),  TEST(decay_spares_vectors),  TEST(without_a_limit_nothing_is_clipped),
-        TEST(rate_zero_fills_the_moments), TEST(packs_what_it_changed), TEST(a_norm_that_is_no_number_is_refused),
+        TEST(walks_with_the_double_loop),
+        TEST(decay_spares_vectors),
+        TEST(without_a_limit_nothing_is_clipped),
+        TEST(rate_zero_fills_the_moments),
+        TEST(packs_what_it_changed),
+        TEST(a_norm_that_is_no_number_is_refused),
+        TEST(a_float32_norm_loses_what_torch_loses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
