@@ -20,7 +20,8 @@ typedef enum {
     RNG_AUDIT = 4,
     RNG_SPLIT = 5,
     RNG_INIT = 6,
-    RNG_TEST = 7
+    RNG_TEST = 7,
+    RNG_DROPOUT = 8
 } RngStream;
 typedef struct {
     uint64_t seed;

@@ -1,6 +1,7 @@
 #include "model/block.h"
 #include "kernels/rmsnorm.h"
 #include "kernels/swiglu.h"
+#include "model/linear.h"
 #include "model/qkv.h"
 
 #include <math.h>
@@ -28,6 +29,10 @@ static void *offset(const Model *m, void *array, size_t at) {
 
 /* Rows of the chunk that begins at row t of T. */
 static size_t chunk_at(size_t t, size_t T) { return T - t < BLOCK_CHUNK ? T - t : BLOCK_CHUNK; }
+
+static LinearCall linear_call(size_t layer, Linear linear, size_t first, size_t rows, const Activations *a) {
+    return (LinearCall){.layer = layer, .linear = linear, .first = first, .rows = rows, .pass = a->pass};
+}
 
 /* y = norm(x) in the compute type; `copy` receives x, on which the layer's product is then added. */
 static void norm_forward(const Model *m, size_t rows, const float *x, float *copy, const float *weight, void *y) {
@@ -62,7 +67,8 @@ static int project(Model *m, size_t layer, const BlockInput *input, Activations 
     const LayerActivations *own = &a->layer[layer];
     float *projected = a->projected != NULL ? a->projected : (float *)own->qkv + first * d.QKV;
     norm_forward(m, rows, own->x + first * d.C, own->middle + first * d.C, w->attention_norm, a->normed);
-    if (gemm_forward(m->gemm, w->qkv, rows, a->normed, d.C, projected, d.QKV, DTYPE_F32, false, error) != 0) return -1;
+    const LinearCall call = linear_call(layer, LINEAR_QKV, first, rows, a);
+    if (linear_forward(m, &call, a->normed, projected, DTYPE_F32, false, error) != 0) return -1;
     qkv_forward(m, w, rows, input->position + first, projected, offset(m, own->qkv, first * d.QKV),
                 own->unnormed == NULL ? NULL : offset(m, own->unnormed, first * (d.HD + d.KD)));
     return 0;
@@ -90,14 +96,15 @@ static int feed_forward(Model *m, size_t layer, Activations *a, size_t first, si
     const DType type = m->options.compute;
     float *middle = own->middle + first * d.C, *end = out == NULL ? NULL : out + first * d.C;
     void *gate_up = a->pass == PASS_FORWARD ? own->gate_up : offset(m, own->gate_up, first * 2 * d.F);
-    if (gemm_forward(m->gemm, w->o, rows, offset(m, own->attended, first * d.HD), d.HD, middle, d.C, DTYPE_F32, true,
-                     error) != 0)
-        return -1;
+    const LinearCall o = linear_call(layer, LINEAR_O, first, rows, a),
+                     in = linear_call(layer, LINEAR_GATE_UP, first, rows, a),
+                     down = linear_call(layer, LINEAR_DOWN, first, rows, a);
+    if (linear_forward(m, &o, offset(m, own->attended, first * d.HD), middle, DTYPE_F32, true, error) != 0) return -1;
     norm_forward(m, rows, middle, end, w->mlp_norm, a->normed);
-    if (gemm_forward(m->gemm, w->gate_up, rows, a->normed, d.C, gate_up, 2 * d.F, type, false, error) != 0) return -1;
+    if (linear_forward(m, &in, a->normed, gate_up, type, false, error) != 0) return -1;
     if (end == NULL) return 0;
     swiglu_forward(m->options.kernels, rows, d.F, type, gate_up, a->product);
-    return gemm_forward(m->gemm, w->down, rows, a->product, d.F, end, d.C, DTYPE_F32, true, error);
+    return linear_forward(m, &down, a->product, end, DTYPE_F32, true, error);
 }
 
 int block_forward(Model *m, size_t layer, const BlockInput *input, Activations *a, float *out, Error *error) {
@@ -135,69 +142,61 @@ static void swiglu_both(const Model *m, size_t rows, void *gate_up, void *produc
     }
 }
 
-/* A product with a weight and its parameters: y (rows, out) = x (rows, in) W^T. */
-typedef struct {
-    const GemmWeight *weight;
-    size_t index, out, in;
-} Product;
-
 static float *gradient_of(const Model *m, size_t index) { return parameters_at(&m->parameters, m->gradients, index); }
 
-/* dW += dy^T x. */
-static int weight_backward(Model *m, const Product *p, size_t rows, const void *dy, const void *x, Error *error) {
-    return gemm_weight_gradient(m->gemm, rows, p->out, p->in, m->options.compute, dy, p->out, x, p->in,
-                                gradient_of(m, p->index), error);
-}
+/* A norm and the linear layer that reads it, with the rows that went in. */
+typedef struct {
+    LinearCall call;
+    const float *x, *norm;
+    size_t norm_index;
+} NormedLinear;
 
 /* dx += the gradient through y = norm(x) W^T of some rows; and the gradients of W and of the norm's weight. */
-static int norm_product_backward(Model *m, const Product *p, const float *norm, size_t norm_index, size_t rows,
-                                 const float *x, const void *dy, Activations *a, float *dx, Error *error) {
-    const size_t C = m->dims.C;
+static int normed_linear_backward(Model *m, const NormedLinear *n, const void *dy, Activations *a, float *dx,
+                                  Error *error) {
+    const size_t C = m->dims.C, rows = n->call.rows;
     const KernelTable *k = m->options.kernels;
-    rmsnorm_forward(k, rows, C, x, norm, (float)m->config.norm_eps, a->normed, m->options.compute, a->inverse_rms);
-    if (weight_backward(m, p, rows, dy, a->normed, error) != 0 ||
-        gemm_data_gradient(m->gemm, p->weight, rows, dy, p->out, a->dnormed, C, DTYPE_F32, false, error) != 0)
+    rmsnorm_forward(k, rows, C, n->x, n->norm, (float)m->config.norm_eps, a->normed, m->options.compute,
+                    a->inverse_rms);
+    if (linear_data_gradient(m, &n->call, dy, a->dnormed, DTYPE_F32, error) != 0 ||
+        linear_weight_gradient(m, &n->call, dy, a->normed, error) != 0)
         return -1;
-    rmsnorm_backward(k, rows, C, x, norm, a->inverse_rms, a->dnormed, dx, gradient_of(m, norm_index), a->norm);
+    rmsnorm_backward(k, rows, C, n->x, n->norm, a->inverse_rms, a->dnormed, dx, gradient_of(m, n->norm_index), a->norm);
     return 0;
 }
 
 /* feed_forward of rows [first, first + rows) backward, down to the gradient of what attention gave. */
 static int feed_backward(Model *m, size_t layer, Activations *a, size_t first, size_t rows, Error *error) {
     const Dims d = m->dims;
-    const LayerWeights *w = &m->layer[layer];
-    const LayerParameters *at = &m->parameters.layer[layer];
     const LayerActivations *own = &a->layer[layer];
     const DType type = m->options.compute;
-    const Product down = {w->down, at->down, d.C, d.F}, gate_up = {w->gate_up, at->gate, 2 * d.F, d.C},
-                  o = {w->o, at->o, d.C, d.HD};
+    const LinearCall down = linear_call(layer, LINEAR_DOWN, first, rows, a),
+                     o = linear_call(layer, LINEAR_O, first, rows, a);
+    const NormedLinear gate_up = {linear_call(layer, LINEAR_GATE_UP, first, rows, a), own->middle + first * d.C,
+                                  m->layer[layer].mlp_norm, m->parameters.layer[layer].mlp_norm};
     void *dgate_up = offset(m, own->gate_up, first * 2 * d.F);
     const void *dx = dx_for_products(m, a, first, rows);
-    if (gemm_data_gradient(m->gemm, w->down, rows, dx, d.C, a->dproduct, d.F, type, false, error) != 0) return -1;
+    if (linear_data_gradient(m, &down, dx, a->dproduct, type, error) != 0) return -1;
     swiglu_both(m, rows, dgate_up, a->product, a->dproduct);
-    if (weight_backward(m, &down, rows, dx, a->product, error) != 0 ||
-        norm_product_backward(m, &gate_up, w->mlp_norm, at->mlp_norm, rows, own->middle + first * d.C, dgate_up, a,
-                              a->dx + first * d.C, error) != 0)
+    if (linear_weight_gradient(m, &down, dx, a->product, error) != 0 ||
+        normed_linear_backward(m, &gate_up, dgate_up, a, a->dx + first * d.C, error) != 0)
         return -1;
     dx = dx_for_products(m, a, first, rows);
-    if (weight_backward(m, &o, rows, dx, offset(m, own->attended, first * d.HD), error) != 0) return -1;
-    return gemm_data_gradient(m->gemm, w->o, rows, dx, d.C, offset(m, a->dattended, first * d.HD), d.HD, type, false,
-                              error);
+    if (linear_data_gradient(m, &o, dx, offset(m, a->dattended, first * d.HD), type, error) != 0) return -1;
+    return linear_weight_gradient(m, &o, dx, offset(m, own->attended, first * d.HD), error);
 }
 
 /* project of rows [first, first + rows) backward. */
 static int project_backward(Model *m, size_t layer, const BlockInput *input, Activations *a, size_t first, size_t rows,
                             Error *error) {
     const Dims d = m->dims;
-    const LayerWeights *w = &m->layer[layer];
-    const LayerParameters *at = &m->parameters.layer[layer];
     const LayerActivations *own = &a->layer[layer];
-    const Product qkv = {w->qkv, at->q, d.QKV, d.C};
+    const NormedLinear qkv = {linear_call(layer, LINEAR_QKV, first, rows, a), own->x + first * d.C,
+                              m->layer[layer].attention_norm, m->parameters.layer[layer].attention_norm};
     void *dqkv = offset(m, a->dqkv, first * d.QKV);
     qkv_backward(m, layer, rows, input->position + first,
                  own->unnormed == NULL ? NULL : offset(m, own->unnormed, first * (d.HD + d.KD)), dqkv, a->vectors);
-    return norm_product_backward(m, &qkv, w->attention_norm, at->attention_norm, rows, own->x + first * d.C, dqkv, a,
-                                 a->dx + first * d.C, error);
+    return normed_linear_backward(m, &qkv, dqkv, a, a->dx + first * d.C, error);
 }
 
 int block_backward(Model *m, size_t layer, const BlockInput *input, Activations *a, Error *error) {

@@ -64,6 +64,7 @@ void input_backward(Model *m, size_t rows, const int32_t *token, const float *dx
     const size_t C = m->dims.C;
     const KernelTable *k = m->options.kernels;
     float *gradient = parameters_at(&m->parameters, m->gradients, m->parameters.model.embedding);
+    if (gradient == NULL) return;
 #pragma omp parallel for num_threads(k->threads) schedule(static)
     for (size_t first = 0; first < C; first += COLUMNS) {
         size_t count = C - first < COLUMNS ? C - first : COLUMNS;

@@ -1,6 +1,6 @@
 #include "formats/safetensors_writer.h"
 #include "kernels/adamw.h"
-#include "model/model_state.h"
+#include "model/lora.h"
 #include "model/weights.h"
 
 #include <math.h>
@@ -9,30 +9,51 @@
 /* The one list of the model's own arrays, for counting and for allocating. */
 static void lay_out(Model *m, Arena *arena) {
     const Dims d = m->dims;
-    bool trainable = m->options.trainable;
-    m->weights = arena_take(arena, trainable ? m->parameters.elements : m->parameters.vectors, sizeof(float));
-    m->gradients = trainable ? arena_take(arena, m->parameters.elements, sizeof(float)) : NULL;
-    m->embedding = trainable ? NULL : arena_take(arena, d.V * d.C, dtype_bytes(m->options.compute));
+    bool masters = model_has_masters(&m->options);
+    m->weights = arena_take(arena, masters ? m->parameters.elements : m->parameters.vectors, sizeof(float));
+    m->gradients = masters ? arena_take(arena, m->parameters.elements, sizeof(float)) : NULL;
+    m->embedding = masters ? NULL : arena_take(arena, d.V * d.C, dtype_bytes(m->options.compute));
     m->rope = arena_take(arena, m->config.max_positions * d.D, sizeof(float));
+    if (m->lora.settings.r > 0) lora_lay_out(&m->lora, arena, &m->config, &m->options);
 }
 
 static unsigned uses_of(const ModelOptions *options) {
     return options->trainable ? GEMM_FORWARD | GEMM_DATA_GRADIENT : GEMM_FORWARD;
 }
 
+/* The names and places of all tensors, of the model and of its adapter. */
+static int create_lists(Model *m, Error *error) {
+    if (parameters_create(&m->parameters, &m->config, error) != 0) return -1;
+    if (m->options.lora.r == 0 || lora_create(&m->lora, &m->config, &m->options, error) == 0) return 0;
+    parameters_free(&m->parameters);
+    return -1;
+}
+
 size_t model_bytes(const HfConfig *config, const ModelOptions *options) {
     Model m = {.options = *options, .config = *config, .dims = dims_of(config)};
     Error error;
-    if (parameters_create(&m.parameters, config, &error) != 0) return SIZE_MAX;
+    if (create_lists(&m, &error) != 0) return SIZE_MAX;
     Arena arena = arena_counting();
     lay_out(&m, &arena);
     parameters_free(&m.parameters);
+    lora_free(&m.lora);
     const Dims d = m.dims;
     unsigned uses = uses_of(options);
     size_t layer =
         gemm_weight_bytes(d.QKV, d.C, options->compute, uses) + gemm_weight_bytes(d.C, d.HD, options->compute, uses) +
         gemm_weight_bytes(2 * d.F, d.C, options->compute, uses) + gemm_weight_bytes(d.C, d.F, options->compute, uses);
-    return arena.used + d.L * layer + token_head_bytes(d.V, d.C, options->compute, options->trainable);
+    size_t adapter = options->lora.r > 0 ? lora_packed_bytes(config, options) : 0;
+    return arena.used + d.L * layer + adapter + token_head_bytes(d.V, d.C, options->compute, options->trainable);
+}
+
+size_t model_planned_weights(const HfConfig *config, const ModelOptions *options) {
+    Model m = {.options = *options, .config = *config, .dims = dims_of(config)};
+    Error error;
+    if (create_lists(&m, &error) != 0) return SIZE_MAX;
+    size_t count = model_weight_count(&m);
+    parameters_free(&m.parameters);
+    lora_free(&m.lora);
+    return count;
 }
 
 /* Points the small vectors into `weights` and allocates the packed matrices. */
@@ -61,14 +82,13 @@ static int create_layers(Model *m, Error *error) {
 }
 
 static int create(Model *m, const char *directory, const Checkpoint *checkpoint, Error *error) {
-    if (parameters_create(&m->parameters, &m->config, error) != 0 ||
-        gemm_create(&m->gemm, m->options.kernels, error) != 0)
-        return -1;
+    if (create_lists(m, error) != 0 || gemm_create(&m->gemm, m->options.kernels, error) != 0) return -1;
     Arena counted = arena_counting();
     lay_out(m, &counted);
     if (arena_create(&m->arena, counted.used, error) != 0) return error_prefix(error, "%s", directory);
     lay_out(m, &m->arena);
     if (create_layers(m, error) != 0 || weights_load(m, checkpoint, directory, error) != 0) return -1;
+    if (m->lora.settings.r > 0 && (lora_create_weights(m, error) != 0 || lora_pack(m, error) != 0)) return -1;
     return activations_create(&m->scratch, m->dims.L, error);
 }
 
@@ -105,6 +125,7 @@ void model_free(Model *m) {
     }
     free(m->layer);
     token_head_destroy(m->head);
+    lora_free(&m->lora);
     gemm_destroy(m->gemm);
     arena_destroy(&m->arena);
     parameters_free(&m->parameters);
@@ -113,23 +134,28 @@ void model_free(Model *m) {
 
 const HfConfig *model_config(const Model *model) { return &model->config; }
 const ModelOptions *model_options(const Model *model) { return &model->options; }
-size_t model_tensor_count(const Model *model) { return model->parameters.tensors; }
-const ModelTensor *model_tensors(const Model *model) { return model->parameters.tensor; }
-size_t model_weight_count(const Model *model) { return model->parameters.elements; }
-float *model_weights(Model *model) { return model->options.trainable ? model->weights : NULL; }
-float *model_gradients(Model *model) { return model->gradients; }
+static bool has_adapter(const Model *model) { return model->lora.settings.r > 0; }
 
-int model_pack(Model *model, Error *error) { return weights_pack(model, error); }
+size_t model_tensor_count(const Model *m) { return has_adapter(m) ? m->lora.tensors : m->parameters.tensors; }
+const ModelTensor *model_tensors(const Model *m) { return has_adapter(m) ? m->lora.tensor : m->parameters.tensor; }
+size_t model_weight_count(const Model *m) { return has_adapter(m) ? m->lora.elements : m->parameters.elements; }
+float *model_gradients(Model *m) { return has_adapter(m) ? m->lora.gradients : m->gradients; }
+float *model_weights(Model *m) {
+    if (!m->options.trainable) return NULL;
+    return has_adapter(m) ? m->lora.weights : m->weights;
+}
 
-int model_hash(Model *model, Hash *hash, Error *error) {
-    if (model->options.trainable) return weights_hash(model, hash, error);
-    *hash = model->file_hash;
-    return 0;
+int model_pack(Model *m, Error *error) { return has_adapter(m) ? lora_pack(m, error) : weights_pack(m, error); }
+
+int model_hash(Model *m, Hash *hash, Error *error) {
+    if (model_has_masters(&m->options)) return weights_hash(m, hash, error);
+    *hash = m->file_hash;
+    return has_adapter(m) && m->lora.on ? lora_hash(m, &m->file_hash, hash, error) : 0;
 }
 
 int model_save(const Model *model, const char *directory, DType type, size_t shard_bytes, Error *error) {
     const Parameters *p = &model->parameters;
-    if (!model->options.trainable)
+    if (!model_has_masters(&model->options))
         return error_set(error, ERROR_INTERNAL, "%s: only a trainable model has weights to write", directory);
     for (size_t i = 0; i < p->tensors; i++) // a model that no one could load again is not written over one that works
         if (!isfinite(

@@ -5,7 +5,9 @@
  *   x = embedding[token];  per layer: x += Wo attention(rope(Wqkv norm(x)));  x += Wdown swiglu(Wgate_up norm(x))
  *   log p(token) = token_logprob(norm(x))
  * A trainable model keeps float32 master weights and float32 gradients, both one array in the order of
- * model_tensors(); model_pack refreshes what the matmuls read after the masters changed.
+ * model_tensors(); model_pack refreshes what the matmuls read after the masters changed. With an adapter (LoRA, see
+ * model/lora.h) all of this is the adapter's alone: the weights below it stay packed in the compute type, once, and have
+ * neither masters nor gradients.
  *
  * Results for a row do not depend on what else is in the batch, nor on the thread count [MO-1]. Training, scoring,
  * prefill and decoding share one forward pass of a layer: hidden states are equal to the bit in all of them [MO-2].
@@ -14,7 +16,9 @@
 #include "base/arena.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/rng.h"
 #include "formats/hf_config.h"
+#include "formats/peft_adapter.h"
 #include "kernels/kernel_table.h"
 #include "model/batch.h"
 #include <stdbool.h>
@@ -27,9 +31,10 @@ typedef struct {
     DType compute;              // DTYPE_F32 or DTYPE_BF16
     bool trainable;
     bool checkpoint_activations; // backward recomputes each layer from its input: less memory, a third more work
+    LoraSettings lora;           // r 0: no adapter. A new one changes nothing: its B are 0 (and its A too)
 } ModelOptions;
 
-/* One parameter as the checkpoint names it. Tied heads have one tensor, the embedding. */
+/* One parameter as the checkpoint, or PEFT, names it. Tied heads have one tensor, the embedding. */
 typedef struct {
     char name[96];
     size_t rank, shape[2], elements;
@@ -46,12 +51,26 @@ size_t model_bytes(const HfConfig *config, const ModelOptions *options);
 
 const HfConfig *model_config(const Model *model);
 const ModelOptions *model_options(const Model *model);
+/* What is trained: the adapter where there is one, else the whole model. */
 size_t model_tensor_count(const Model *model);
 const ModelTensor *model_tensors(const Model *model);
 size_t model_weight_count(const Model *model); // floats in model_weights
 float *model_weights(Model *model);            // master weights; NULL unless trainable
 float *model_gradients(Model *model);          // NULL unless trainable; model_backward adds to it
 int model_pack(Model *model, Error *error);
+/* The same count before a model is loaded, for plans; SIZE_MAX where it does not fit into an address space. */
+size_t model_planned_weights(const HfConfig *config, const ModelOptions *options);
+
+/* Start values of the adapter: A uniform from the seed, B 0. */
+int model_adapter_initialize(Model *model, uint64_t seed, Error *error);
+/* The adapter of a PEFT directory, whose settings must be those of the model's options (but for dropout). */
+int model_adapter_load(Model *model, const char *directory, Error *error);
+/* Writes a PEFT directory's two files; base: what stands in its configuration. */
+int model_adapter_save(const Model *model, const char *directory, const char *base, Error *error);
+/* Off: the model computes, and is called by model_hash, as if there were no adapter. It begins switched on. */
+void model_adapter_switch(Model *model, bool on);
+/* Which values the next model_forward and its model_backward drop, where lora.dropout > 0; NULL: none. */
+void model_adapter_dropout(Model *model, const RngAddress *pass);
 /* A name for the weights: hash of names, shapes and values (of the masters, or of the file's values). */
 int model_hash(Model *model, Hash *hash, Error *error);
 /* Writes the master weights as safetensors into directory (needs trainable). */

@@ -15,6 +15,45 @@ typedef struct {
     const float *q_norm, *k_norm;           // (D)
 } LayerWeights;
 
+/* The fused products of a layer. */
+typedef enum { LINEAR_QKV, LINEAR_O, LINEAR_GATE_UP, LINEAR_DOWN, LINEARS } Linear;
+
+/* An adapter's part in one of the layers that a product is fused of. */
+typedef struct {
+    size_t column, out; // of the product's result
+    size_t b_tensor;    // number in Lora.tensor
+    GemmWeight *b;      // (out, r)
+} LoraMember;
+enum { LORA_MEMBERS = 3 };
+
+typedef struct {
+    size_t in, out, members; // members 0: the adapter leaves this product alone
+    size_t a_tensor;         // the first; the others follow it
+    GemmWeight *a;           // (members r, in)
+    LoraMember member[LORA_MEMBERS];
+} LoraLinear;
+
+typedef struct {
+    LoraLinear linear[LINEARS];
+} LoraLayer;
+
+/* An adapter, see model/lora.h; settings.r 0: none. */
+typedef struct {
+    LoraSettings settings;
+    float scale;
+    bool on;
+    ModelTensor *tensor; // (tensors) by offset
+    size_t tensors, elements, layers;
+    LoraLayer *layer;           // (L)
+    float *weights, *gradients; // (elements); gradients NULL unless trainable
+    float *u, *du;              // (BLOCK_CHUNK, 3 r)
+    void *u_half, *du_half;     // the same in the compute type; NULL when that is float32
+    float *wide;                // (BLOCK_CHUNK, widest side) results before they become bfloat16; NULL likewise
+    void *dropped;              // (BLOCK_CHUNK, widest input) masked; NULL without dropout
+    float *dx_dropped;          // (BLOCK_CHUNK, widest input) likewise
+    uint64_t dropout_key;       // of the pass; 0: nothing is dropped
+} Lora;
+
 struct Model {
     ModelOptions options;
     HfConfig config;
@@ -24,10 +63,11 @@ struct Model {
     LayerWeights *layer; // (L)
     TokenHead *head;
     const float *final_norm; // (C)
+    Lora lora;
 
-    Arena arena;      // of the five arrays below
-    float *weights;   // trainable: the masters; else the vectors alone, at the same offsets
-    float *gradients; // trainable only
+    Arena arena;      // of the five arrays below and the adapter's
+    float *weights;   // where they are trained: the masters; else the vectors alone, at the same offsets
+    float *gradients; // likewise; NULL where they are not
     void *embedding;  // (V, C) of the compute type; NULL where the masters serve
     float *rope;      // (max_positions, D), filled up to rope_positions
     size_t rope_positions;
@@ -35,6 +75,9 @@ struct Model {
     Hash file_hash;       // of the values as loaded
     Activations *scratch; // of the calls that keep nothing
 };
+
+/* Whether the weights themselves are trained, and so have masters and gradients. */
+static inline bool model_has_masters(const ModelOptions *options) { return options->trainable && options->lora.r == 0; }
 
 /* Element type and place of the embedding's rows. */
 static inline DType model_embedding_type(const Model *m) {

@@ -61,7 +61,7 @@ typedef struct {
 int parameters_create(Parameters *parameters, const HfConfig *config, Error *error);
 void parameters_free(Parameters *parameters);
 
-/* Where tensor `index` begins in an array of this layout; NULL for PARAMETERS_NONE. */
+/* Where tensor `index` begins in an array of this layout; NULL for PARAMETERS_NONE, and where there is no array. */
 static inline float *parameters_at(const Parameters *p, float *array, size_t index) {
-    return index == PARAMETERS_NONE ? NULL : array + p->tensor[index].offset;
+    return index == PARAMETERS_NONE || array == NULL ? NULL : array + p->tensor[index].offset;
 }

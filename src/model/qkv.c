@@ -105,7 +105,7 @@ void qkv_backward(Model *m, size_t layer, size_t rows, const int32_t *position, 
             if (vectors) row_backward(m, w, &block, kept, row);
         }
     }
-    for (size_t n = 0; vectors && n < blocks; n++) {
+    for (size_t n = 0; vectors && m->gradients != NULL && n < blocks; n++) {
         Block b = block_at(d, scratch, n);
         if (w->qkv_bias != NULL) k->add(d.QKV, b.dbias, parameters_at(&m->parameters, m->gradients, at->q_bias));
         if (w->q_norm == NULL) continue;

@@ -191,7 +191,7 @@ int weights_load(Model *m, const Checkpoint *checkpoint, const char *directory, 
     Reader r;
     if (reader_create(&r, m, error) != 0) return -1;
     int result = find_tensors(&r, checkpoint, directory, error);
-    if (result == 0 && m->options.trainable) {
+    if (result == 0 && model_has_masters(&m->options)) {
         result = read_tensors(&r, 0, m->parameters.tensors, m->weights, DTYPE_F32, error);
         if (result == 0) result = weights_pack(m, error);
     } else if (result == 0)
