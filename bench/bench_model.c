@@ -76,7 +76,7 @@ static void bench_training(Model *model, Floor *floor, double peak) {
     for (size_t i = 0; i < batch.targets; i++) dlogprob[i] = (i / RESPONSE) % 2 == 0 ? -0.01f : 0.01f;
     for (int r = -1; r < REPEATS; r++) {
         double start = clock_seconds();
-        check(model_forward(model, &batch, &activations, logprob, &error), &error);
+        check(model_forward(model, &batch, &activations, logprob, NULL, &error), &error);
         double middle = clock_seconds();
         check(model_backward(model, &batch, activations, dlogprob, &error), &error);
         if (r >= 0) both[r] = clock_seconds() - start, forward[r] = middle - start;
@@ -102,7 +102,7 @@ static void bench_scoring(Model *model, Floor *floor, double peak) {
     float *logprob = allocate(batch.targets * sizeof *logprob);
     for (int r = -1; r < REPEATS; r++) {
         double start = clock_seconds();
-        check(model_logprob(model, &batch, logprob, NULL, &error), &error);
+        check(model_logprob(model, &batch, logprob, NULL, NULL, &error), &error);
         if (r >= 0) seconds[r] = clock_seconds() - start;
     }
     check(

@@ -30,7 +30,7 @@ static void stop(const Error *error) {
 
 static void run_forward(const Bench *b, Error *e) {
     if (token_logprob_forward(b->gemm, &b->kernels, b->head, b->R, b->hidden, b->R, b->target, b->logprob, b->logsumexp,
-                              e) != 0)
+                              NULL, e) != 0)
         stop(e);
 }
 

@@ -301,7 +301,8 @@ int dice_run_open(DiceRun *run, const Recipe *recipe, const KernelTable *kernels
                          : recipe->reward.precision == RECIPE_SCORE_FLOAT32 ? DTYPE_F32
                                                                             : DTYPE_BF16;
     say_parity(run);
-    int result = dry ? prepare(run, error) : begin_run(run, error);
+    int result = preference_loss_create(&run->loss, recipe, log, error);
+    if (result == 0) result = dry ? prepare(run, error) : begin_run(run, error);
     if (result != 0) dice_run_close(run);
     return result;
 }

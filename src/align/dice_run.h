@@ -21,6 +21,7 @@
  * Source: DICE, arXiv 2406.09760. */
 #pragma once
 #include "align/preference_data.h"
+#include "align/preference_loss.h"
 #include "align/run_plan.h"
 #include "base/log.h"
 #include "formats/recipe.h"
@@ -37,7 +38,8 @@ typedef struct {
     char *start_directory, *reference_directory; // Hugging Face directories; reference NULL: round 0 makes pi(0)
     HfConfig config;                             // of the start model
     Chat chat;
-    size_t max_tokens; // of prompt + response: the recipe's, capped by the context
+    PreferenceLoss loss; // what rounds minimise
+    size_t max_tokens;   // of prompt + response: the recipe's, capped by the context
 
     PreferenceData data, held_out;  // held_out: only where the recipe names a file of its own
     const EncodedPair **train_pair; // (train_pairs) D_off

@@ -52,15 +52,17 @@ typedef struct {
     const char *set;      // "" or "validation/"
 } ReferenceSink;
 
+/* Sums that ld_alpha weighs are others than those of an evaluation. */
 static void source_name(const Training *t, const char *set, bool chosen, char out[32]) {
-    snprintf(out, 32, "%s%s/%s", set, chosen ? "chosen" : "rejected", dtype_name(t->run->compute));
+    snprintf(out, 32, "%s%s/%s%s", set, chosen ? "chosen" : "rejected", dtype_name(t->run->compute),
+             t->run->loss.ld_alpha == 1 ? "" : "/ld");
 }
 
 static int put_reference(void *context, size_t item, size_t response, double sum, const float *logprob, Error *error) {
-    (void)logprob;
     const ReferenceSink *sink = context;
     Training *t = sink->training;
     const TrainExample *e = &t->example[sink->target[item]];
+    sum = dpo_objective_sum(&t->run->loss, logprob, e->branch_length, (int)response);
     *(response == 0 ? &t->reference[e->id].chosen : &t->reference[e->id].rejected) = sum;
     if (sink->row[item] == SIZE_MAX) return 0;
     StoredScore score = {.prompt = (uint32_t)sink->row[item], .sum = sum, .tokens = e->branch_length[response]};
@@ -79,7 +81,9 @@ static int compute_references(Training *t, size_t first, size_t end, const size_
     int result = item == NULL || item_row == NULL || target == NULL ? no_memory(error) : 0;
     for (size_t i = first; i < end && result == 0; i++) {
         const TrainExample *e = &t->example[i];
-        if (!taken[i - first] || (!isnan(t->reference[i].chosen) && !isnan(t->reference[i].rejected))) continue;
+        if (preference_loss_is_reference_free(&t->run->loss) || !taken[i - first] ||
+            (!isnan(t->reference[i].chosen) && !isnan(t->reference[i].rejected)))
+            continue;
         item_row[n] = row[i - first];
         target[n] = i;
         item[n++] = (ScoreItem){.prompt = e->prompt,
@@ -122,8 +126,9 @@ static int add_generated(Training *t, const StoredPair *pair, bool recorded, Err
                                    .branch_length = {chosen->length, rejected->length},
                                    .branches = 2};
     if (recorded)
-        t->reference[i] = (ReferenceSums){.chosen = implicit_reward_sum(chosen->logprob, chosen->length),
-                                          .rejected = implicit_reward_sum(rejected->logprob, rejected->length)};
+        t->reference[i] = (ReferenceSums){
+            .chosen = dpo_objective_sum(&t->run->loss, chosen->logprob, t->example[i].branch_length, 0),
+            .rejected = dpo_objective_sum(&t->run->loss, rejected->logprob, t->example[i].branch_length, 1)};
     t->examples++;
     return 0;
 }
@@ -252,7 +257,7 @@ static int on_step(void *context, const TrainReport *report, Error *error) {
 static int on_validated(void *context, const TrainReport *report, Error *error) {
     const Training *t = context;
     log_say(t->run->log, LOG_INFO, "validation after step %zu: loss %.4f, accuracy %.3f, margin %.4f", report->step,
-            report->loss, report->metric[2], report->metric[3]);
+            report->loss, report->metric[DPO_REWARDS_ACCURACIES], report->metric[DPO_REWARDS_MARGINS]);
     return put_metrics(t, train_metrics_validation(report, &t->objective), false, report->step, error);
 }
 
@@ -274,7 +279,9 @@ static int on_checkpoint(void *context, size_t step, const char *directory, Erro
 
 static int train_model(Training *t, Error *error) {
     const Recipe *r = t->run->recipe;
-    const DpoContext context = {.settings = {.beta = r->train.beta, .label_smoothing = r->train.label_smoothing},
+    const DpoContext context = {.loss = t->run->loss,
+                                .loss_pairs =
+                                    r->train.loss_pairs > 0 ? r->train.loss_pairs : settings_of(t).examples_per_step,
                                 .reference = t->reference};
     t->objective = dpo_objective(&context);
     const TrainData data = {.example = t->example,

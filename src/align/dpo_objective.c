@@ -2,53 +2,123 @@
 
 #include "align/implicit_reward.h"
 
+#include <math.h>
+#include <stdlib.h>
+
 static const char *const dpo_names[DPO_METRICS] = {"rewards/chosen",  "rewards/rejected", "rewards/accuracies",
                                                    "rewards/margins", "logps/chosen",     "logps/rejected"};
+_Static_assert((int)DPO_METRICS + (int)LOSS_TERMS_MAX <= (int)TRAIN_METRICS_MAX, "room for the value of every term");
 
-static double one(const void *context, const TrainExample *example) {
-    (void)context, (void)example;
-    return 1;
+static size_t shared_tokens(const size_t length[2]) { return length[0] < length[1] ? length[0] : length[1]; }
+
+double dpo_objective_sum(const PreferenceLoss *loss, const float *logprob, const size_t length[2], int branch) {
+    return preference_loss_sum(loss, logprob, length[branch], shared_tokens(length));
 }
 
-static TrainLoss dpo(const void *context, const TrainExample *example, const float *const *logprob,
-                     float *const *dlogprob) {
-    const DpoContext *dpo = context;
-    const ReferenceSums *reference = &dpo->reference[example->id];
-    const PairLogprobs pair = {.chosen = implicit_reward_sum(logprob[0], example->branch_length[0]),
-                               .rejected = implicit_reward_sum(logprob[1], example->branch_length[1]),
-                               .reference_chosen = reference->chosen,
-                               .reference_rejected = reference->rejected};
-    PairLoss loss = dpo_loss(&dpo->settings, &pair);
-    if (dlogprob != NULL) {
-        for (size_t t = 0; t < example->branch_length[0]; t++) dlogprob[0][t] = (float)loss.d_chosen;
-        for (size_t t = 0; t < example->branch_length[1]; t++) dlogprob[1][t] = (float)loss.d_rejected;
+/* Mean over the tokens of log p - ln sum p^2: how far the policy is from drawing something else. */
+static double agreement(const float *logprob, const float *log_sum_square, size_t n) {
+    double sum = 0;
+    for (size_t t = 0; t < n; t++) sum += (double)logprob[t] - (double)log_sum_square[t];
+    return sum / (double)n;
+}
+
+static PairSums read_pair(const DpoContext *dpo, const TrainExample *e, const float *logprob,
+                          const float *log_sum_square) {
+    const size_t *n = e->branch_length;
+    const float *rejected = logprob + n[0];
+    PairSums pair = {
+        .policy = {dpo_objective_sum(&dpo->loss, logprob, n, 0), dpo_objective_sum(&dpo->loss, rejected, n, 1)},
+        .reference = {dpo->reference[e->id].chosen, dpo->reference[e->id].rejected},
+        .logprob_chosen = implicit_reward_sum(logprob, n[0]),
+        .tokens = {(double)n[0], (double)n[1]},
+        .weight = 1};
+    if (log_sum_square != NULL)
+        pair.weight = exp(agreement(logprob, log_sum_square, n[0]) + agreement(rejected, log_sum_square + n[0], n[1]));
+    return pair;
+}
+
+/* d (mean over N pairs) / d logprob of every token of a pair. */
+static void write_gradient(const PreferenceLoss *loss, const TrainExample *e, const PairLoss *pair, double N,
+                           float *dlogprob) {
+    size_t shared = shared_tokens(e->branch_length);
+    for (int b = 0; b < 2; b++) {
+        double each = b == 0 ? pair->d_logprob_chosen : 0;
+        float first = (float)((pair->d_policy[b] + each) / N);
+        float rest = (float)((loss->ld_alpha * pair->d_policy[b] + each) / N);
+        for (size_t t = 0; t < e->branch_length[b]; t++) *dlogprob++ = t < shared ? first : rest;
     }
-    DpoMetrics m = dpo_loss_metrics(&dpo->settings, &pair, 1);
-    return (TrainLoss){.loss = loss.loss,
-                       .metric = {m.rewards_chosen, m.rewards_rejected, m.rewards_accuracies, m.rewards_margins,
-                                  m.logps_chosen, m.logps_rejected}};
+}
+
+static void add_metrics(const PreferenceLoss *loss, const PairSums *pair, const PairLoss *value, double N,
+                        TrainLoss *mean) {
+    double chosen = preference_loss_reward(loss, pair, 0), rejected = preference_loss_reward(loss, pair, 1);
+    mean->loss += value->loss / N;
+    mean->metric[DPO_REWARDS_CHOSEN] += chosen / N;
+    mean->metric[DPO_REWARDS_REJECTED] += rejected / N;
+    mean->metric[DPO_REWARDS_ACCURACIES] += (chosen > rejected) / N;
+    mean->metric[DPO_REWARDS_MARGINS] += (chosen - rejected) / N;
+    mean->metric[DPO_LOGPS_CHOSEN] += pair->policy[0] / N;
+    mean->metric[DPO_LOGPS_REJECTED] += pair->policy[1] / N;
+    for (size_t t = 0; loss->terms > 1 && t < loss->terms; t++) mean->metric[DPO_METRICS + t] += value->term[t] / N;
+}
+
+static int dpo(const void *context, const TrainPart *part, TrainLoss *mean, Error *error) {
+    const DpoContext *dpo = context;
+    size_t n = part->examples, at = 0;
+    double N = (double)part->batch_examples;
+    PairSums *pair = calloc(n + 1, sizeof *pair);
+    PairLoss *value = calloc(n + 1, sizeof *value);
+    int result =
+        pair == NULL || value == NULL ? error_set(error, ERROR_MEMORY, "no memory for the loss of %zu pairs", n) : 0;
+    for (size_t i = 0; i < n && result == 0;
+         at += part->example[i]->branch_length[0] + part->example[i]->branch_length[1], i++)
+        pair[i] = read_pair(dpo, part->example[i], part->logprob + at,
+                            part->log_sum_square == NULL ? NULL : part->log_sum_square + at);
+    if (result == 0) result = preference_loss(&dpo->loss, n, pair, (double)part->batch_tokens / N, value, error);
+    at = 0;
+    for (size_t i = 0; i < n && result == 0; i++) {
+        const TrainExample *e = part->example[i];
+        if (!isfinite(value[i].loss))
+            result = error_set(error, ERROR_NUMERIC, "the loss of example %zu is not finite", e->id);
+        add_metrics(&dpo->loss, &pair[i], &value[i], N, mean);
+        if (part->dlogprob != NULL) write_gradient(&dpo->loss, e, &value[i], N, part->dlogprob + at);
+        at += e->branch_length[0] + e->branch_length[1];
+    }
+    free(pair);
+    free(value);
+    return result;
 }
 
 TrainObjective dpo_objective(const DpoContext *context) {
-    return (TrainObjective){
-        .context = context, .metrics = DPO_METRICS, .metric_names = dpo_names, .share = one, .loss = dpo};
+    const PreferenceLoss *loss = &context->loss;
+    TrainObjective objective = {.context = context,
+                                .metrics = DPO_METRICS,
+                                .batch_examples = preference_loss_has_batches(loss) ? context->loss_pairs : 0,
+                                .whole_batches = preference_loss_joins_pairs(loss),
+                                .log_sum_square = loss->use_weighting,
+                                .loss = dpo};
+    for (size_t m = 0; m < DPO_METRICS; m++) objective.metric_names[m] = dpo_names[m];
+    for (size_t t = 0; loss->terms > 1 && t < loss->terms; t++)
+        objective.metric_names[objective.metrics++] = loss->term[t].row->metric;
+    return objective;
 }
 
-static double tokens(const void *context, const TrainExample *example) {
+static int sft(const void *context, const TrainPart *part, TrainLoss *mean, Error *error) {
     (void)context;
-    return (double)example->branch_length[0];
+    const float *logprob = part->logprob;
+    double N = (double)part->batch_tokens;
+    for (size_t i = 0, at = 0; i < part->examples; at += part->example[i++]->branch_length[0]) {
+        size_t n = part->example[i]->branch_length[0];
+        double loss = -implicit_reward_sum(logprob + at, n) / N;
+        if (!isfinite(loss))
+            return error_set(error, ERROR_NUMERIC, "the loss of example %zu is not finite", part->example[i]->id);
+        mean->loss += loss;
+        for (size_t t = 0; part->dlogprob != NULL && t < n; t++) part->dlogprob[at + t] = (float)(-1 / N);
+    }
+    return 0;
 }
 
-static TrainLoss sft(const void *context, const TrainExample *example, const float *const *logprob,
-                     float *const *dlogprob) {
-    (void)context;
-    double n = (double)example->branch_length[0];
-    if (dlogprob != NULL)
-        for (size_t t = 0; t < example->branch_length[0]; t++) dlogprob[0][t] = (float)(-1 / n);
-    return (TrainLoss){.loss = -implicit_reward_sum(logprob[0], example->branch_length[0]) / n};
-}
-
-TrainObjective sft_objective(void) { return (TrainObjective){.share = tokens, .loss = sft}; }
+TrainObjective sft_objective(void) { return (TrainObjective){.loss = sft}; }
 
 TrainExample dpo_objective_example(const EncodedPair *pair, size_t id, size_t branches) {
     return (TrainExample){.id = id,

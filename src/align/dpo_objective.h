@@ -1,19 +1,22 @@
-/* dpo_objective.h - what train/ minimises: the DPO loss on pairs, or the SFT loss on single responses.
+/* dpo_objective.h - what train/ minimises: a preference loss on pairs, or the SFT loss on single responses.
  *
- * DPO: the mean over pairs of align/dpo_loss.h, with reference log-probs computed beforehand; metrics under TRL's
- * names. SFT: the mean over response tokens of -log p. */
+ * Pairs: the mean over a loss batch of align/preference_loss.h, with reference log-probs computed beforehand. Metrics
+ * are TRL's: rewards are beta times the log-ratio whatever the loss, accuracy counts strict > only, logps are the
+ * policy's sums; with ld_alpha all of them are of the weighted sums. Where several losses are summed, the mean of each
+ * is logged too, "loss/NAME". SFT: the mean over response tokens of -log p. */
 #pragma once
-#include "align/dpo_loss.h"
 #include "align/preference_data.h"
+#include "align/preference_loss.h"
 #include "train/trainer.h"
 
-/* Summed log-probs of the loss reference, by TrainExample.id. */
+/* Log-probs of the loss reference, preference_loss_sum of each, by TrainExample.id. */
 typedef struct {
     double chosen, rejected;
 } ReferenceSums;
 
 typedef struct {
-    DpoSettings settings;
+    PreferenceLoss loss;
+    size_t loss_pairs;              // pairs of a loss batch, where the loss has batches; 0: all of a step
     const ReferenceSums *reference; // indexed by TrainExample.id
 } DpoContext;
 
@@ -21,9 +24,19 @@ typedef struct {
 TrainObjective dpo_objective(const DpoContext *context);
 TrainObjective sft_objective(void);
 
+/* The first metrics of every preference loss, in this order. */
 enum {
-    DPO_METRICS = 6
-}; // rewards/chosen rewards/rejected rewards/accuracies rewards/margins logps/chosen logps/rejected
+    DPO_REWARDS_CHOSEN,
+    DPO_REWARDS_REJECTED,
+    DPO_REWARDS_ACCURACIES,
+    DPO_REWARDS_MARGINS,
+    DPO_LOGPS_CHOSEN,
+    DPO_LOGPS_REJECTED,
+    DPO_METRICS
+};
 
 /* A pair as the trainer takes it; branches 1: its chosen answer alone. Borrows the ids. */
 TrainExample dpo_objective_example(const EncodedPair *pair, size_t id, size_t branches);
+
+/* preference_loss_sum of one answer of a pair, from its tokens' log-probs. */
+double dpo_objective_sum(const PreferenceLoss *loss, const float *logprob, const size_t length[2], int branch);

@@ -53,7 +53,7 @@ static int compute(Scorer *scorer, Error *error) {
             return error_set(error, ERROR_MEMORY, "no memory for the log-probs of %zu tokens", scorer->batch.targets);
         }
     }
-    return model_logprob(scorer->model, &scorer->batch, scorer->logprob, NULL, error);
+    return model_logprob(scorer->model, &scorer->batch, scorer->logprob, NULL, NULL, error);
 }
 
 static int deliver(const Scorer *scorer, Place from, ScoreSink sink, void *context, Error *error) {

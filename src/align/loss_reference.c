@@ -8,28 +8,33 @@
 static bool is_known(const EncodedPair *pair) { return isfinite(pair->reference[0]) && isfinite(pair->reference[1]); }
 
 typedef struct {
+    const PreferenceData *data;
+    const PreferenceLoss *loss;
     ReferenceSums *sums;
     const size_t *pair; // (items)
 } Sink;
 
 static int put(void *context, size_t item, size_t response, double sum, const float *logprob, Error *error) {
-    (void)logprob, (void)error;
+    (void)sum, (void)error;
     const Sink *sink = context;
-    ReferenceSums *r = &sink->sums[sink->pair[item]];
-    *(response == 0 ? &r->chosen : &r->rejected) = sum;
+    size_t i = sink->pair[item];
+    ReferenceSums *r = &sink->sums[i];
+    *(response == 0 ? &r->chosen : &r->rejected) =
+        dpo_objective_sum(sink->loss, logprob, sink->data->pair[i].length, (int)response);
     return 0;
 }
 
-int loss_reference_sums(Model *model, const PreferenceData *data, bool recompute, size_t micro_tokens,
-                        ReferenceSums *sums, const Log *log, Error *error) {
+int loss_reference_sums(Model *model, const PreferenceData *data, const PreferenceLoss *loss, bool recompute,
+                        size_t micro_tokens, ReferenceSums *sums, const Log *log, Error *error) {
     size_t items = 0;
+    if (preference_loss_is_reference_free(loss)) return 0;
     ScoreItem *item = calloc(data->pairs + 1, sizeof *item);
     size_t *pair = calloc(data->pairs + 1, sizeof *pair);
     int result = item == NULL || pair == NULL ? error_set(error, ERROR_MEMORY, "no memory for the loss reference") : 0;
     for (size_t i = 0; i < data->pairs && result == 0; i++) {
         const EncodedPair *p = &data->pair[i];
         sums[i] = (ReferenceSums){p->reference[0], p->reference[1]};
-        if (is_known(p) && !recompute) continue;
+        if (is_known(p) && !recompute && loss->ld_alpha == 1) continue;
         pair[items] = i;
         item[items++] = (ScoreItem){.prompt = p->prompt,
                                     .prompt_length = p->prompt_length,
@@ -37,7 +42,7 @@ int loss_reference_sums(Model *model, const PreferenceData *data, bool recompute
                                     .length = p->length,
                                     .responses = 2};
     }
-    Sink sink = {.sums = sums, .pair = pair};
+    Sink sink = {.data = data, .loss = loss, .sums = sums, .pair = pair};
     if (result == 0)
         result = implicit_reward_score(model, item, items, micro_tokens, put, &sink, "reference", log, error);
     free(item);

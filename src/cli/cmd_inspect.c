@@ -20,13 +20,16 @@ static const Option options[] = {
     {"out", 'o', OPTION_TEXT, offsetof(InspectValues, out), "FILE", NULL, 0, 0,
      "logits, gradient: the safetensors file to write"},
     {"method", 0, OPTION_CHOICE, offsetof(InspectValues, method), "dpo|sft", "dpo", 0, 0, "gradient: of which loss"},
-    {"beta", 0, OPTION_REAL, offsetof(InspectValues, beta), "BETA", "0.1", 1e-9, 1000, "gradient: of the DPO loss"},
+    {"beta", 0, OPTION_REAL, offsetof(InspectValues, beta), "BETA", "0.1", 1e-9, 1000,
+     "gradient: of the loss; the same as --set train.beta=BETA"},
     {"reference", 'r', OPTION_TEXT, offsetof(InspectValues, reference), "DIRECTORY", NULL, 0, 0,
      "gradient: reference of the DPO loss (default: the model itself)"},
     {"response-end", 0, OPTION_CHOICE, offsetof(InspectValues, response_end), "stop_token|template", "stop_token", 0, 0,
      "example, gradient: count up to the stop token, or also what the template puts behind it"},
     {"system", 0, OPTION_TEXT, offsetof(InspectValues, system), "TEXT", "", 0, 0,
      "example, gradient: system message for conversations without one"},
+    {"set", 's', OPTION_LIST, offsetof(InspectValues, set), "KEY=VALUE", NULL, 0, 0,
+     "gradient, loss: any key of a recipe's train and data groups, such as train.loss=ipo; may be repeated"},
 };
 
 typedef struct {
@@ -36,11 +39,9 @@ typedef struct {
 } Topic;
 
 static int run(const void *values, Session *session, Error *error) {
-    static const Topic topics[] = {{"tokenizer", inspect_tokenizer, NULL},
-                                   {"template", inspect_template, NULL},
-                                   {"example", NULL, inspect_example},
-                                   {"logits", NULL, inspect_logits},
-                                   {"gradient", NULL, inspect_gradient}};
+    static const Topic topics[] = {{"tokenizer", inspect_tokenizer, NULL}, {"template", inspect_template, NULL},
+                                   {"example", NULL, inspect_example},     {"logits", NULL, inspect_logits},
+                                   {"gradient", NULL, inspect_gradient},   {"loss", NULL, inspect_loss}};
     const InspectValues *v = values;
     const char *first = v->common.argument[0];
     if (v->common.arguments == 1) return inspect_file(v, first, error);
@@ -49,7 +50,8 @@ static int run(const void *values, Session *session, Error *error) {
             return topics[i].on_words != NULL ? topics[i].on_words(v, v->common.argument[1], error)
                                               : topics[i].on_model(v, v->common.argument[1], session, error);
     return error_set(error, ERROR_USAGE,
-                     "dice inspect knows tokenizer, template, example, logits and gradient, not \"%.60s\"", first);
+                     "dice inspect knows tokenizer, template, example, logits, gradient and loss, not \"%.60s\"",
+                     first);
 }
 
 COMMAND_DEFINE(inspect, InspectValues, options, .summary = "what is in a file, and what the model makes of a text",
@@ -60,7 +62,10 @@ COMMAND_DEFINE(inspect, InspectValues, options, .summary = "what is in a file, a
                    "  template   conversations as the model reads them; PATH: checkpoint directory or a .jinja file\n"
                    "  example    one training row, every token with its id, those in the loss marked\n"
                    "  logits     raw logits of token rows, as safetensors: \"N.logits\" (positions, V) for row N\n"
-                   "  gradient   of the mean loss over all rows of --data, as safetensors under Hugging Face names",
+                   "  gradient   of the mean loss over all rows of --data, as safetensors under Hugging Face names\n"
+                   "  loss       of scored pairs, and its slope for the log-prob of every token; PATH: what\n"
+                   "             `dice score --reference REF --per-token` wrote. `dice help losses` lists the losses",
                .examples = "  dice inspect model.gguf\n  dice inspect tokenizer MODEL --text \"Hello, world\"\n"
                            "  dice inspect example MODEL --data pairs.jsonl --row 3\n"
-                           "  dice inspect gradient MODEL --data pairs.jsonl --out gradient.safetensors");
+                           "  dice inspect gradient MODEL --data pairs.jsonl --out gradient.safetensors\n"
+                           "  dice inspect loss scored.jsonl --set \"train.loss=sigmoid + 0.2 sft\"");

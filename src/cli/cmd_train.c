@@ -2,6 +2,7 @@
 #include "align/model_export.h"
 #include "align/train_metrics.h"
 #include "cli/rows.h"
+#include "cli/training_recipe.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -44,6 +45,7 @@ typedef struct {
     PreferenceData data; // the rows, then those of the validation
     size_t rows, validations;
     TrainExample *example;
+    PreferenceLoss loss;
     ReferenceSums *reference;
     TrainObjective objective;
     FILE *metrics;
@@ -52,36 +54,8 @@ typedef struct {
 
 static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no memory for the training data"); }
 
-/* The recipe of this training, so that keys, defaults and checks are those of `dice run`. */
-static int read_recipe(Training *t, Error *error) {
-    const Values *v = t->v;
-    size_t n = v->set.count;
-    const char **sets = calloc(n + 5, sizeof *sets);
-    char *fixed[4] = {0};
-    int made = asprintf(&fixed[0], "model=%s", v->model) | asprintf(&fixed[1], "output=%s", v->out) |
-               asprintf(&fixed[2], "data.offline=%s", v->data) |
-               asprintf(&fixed[3], "precision=%s", v->common.precision);
-    int result = made < 0 || sets == NULL ? no_memory(error) : 0;
-    for (size_t i = 0; i < 4 && result == 0; i++) sets[i] = fixed[i];
-    for (size_t i = 0; i < n && result == 0; i++) sets[4 + i] = v->set.item[i];
-    if (result == 0) result = recipe_parse(&t->recipe, "{}", 2, "--set", ".", sets, n + 4, error);
-    for (int i = 0; i < 4; i++) free(fixed[i]);
-    free(sets);
-    return result;
-}
-
 static int read_data(Training *t, Error *error) {
-    const Recipe *r = &t->recipe;
-    size_t context = model_config(t->model)->max_positions;
-    const EncodeRules rules = {.chat = &t->chat,
-                               .wrap = r->data.chat == RECIPE_CHAT_ALWAYS ||
-                                       (r->data.chat == RECIPE_CHAT_AUTO && t->chat.chat_template != NULL),
-                               .system = r->data.system,
-                               .end = r->reward.response_end == RECIPE_RESPONSE_END_TEMPLATE ? CHAT_END_TEMPLATE
-                                                                                             : CHAT_END_STOP,
-                               .max_tokens = r->data.max_tokens < context ? r->data.max_tokens : context,
-                               .vocabulary = model_config(t->model)->vocabulary,
-                               .overlong = r->data.overlong == RECIPE_OVERLONG_CUT ? OVERLONG_CUT : OVERLONG_DROP};
+    const EncodeRules rules = training_recipe_rules(&t->recipe, &t->chat, model_config(t->model));
     bool sft = strcmp(t->v->method, "sft") == 0;
     if (preference_data_add_pairs(&t->data, t->v->data, &rules, sft, &t->session->log, error) != 0) return -1;
     t->rows = t->data.pairs;
@@ -105,7 +79,7 @@ static int compute_references(Training *t, Error *error) {
     Model *other = NULL;
     int result = t->v->reference == NULL ? 0 : command_load_model(t->session, t->v->reference, false, &other, error);
     if (result == 0)
-        result = loss_reference_sums(other != NULL ? other : t->model, &t->data, other != NULL,
+        result = loss_reference_sums(other != NULL ? other : t->model, &t->data, &t->loss, other != NULL,
                                      t->recipe.train.micro_tokens, t->reference, &t->session->log, error);
     model_free(other);
     return result;
@@ -273,10 +247,12 @@ static TrainSettings settings_of(const Training *t, const size_t *order) {
                            .checkpoint_every = r->train.checkpoint_every};
 }
 
+static size_t loss_pairs(const Recipe *recipe) {
+    return recipe->train.loss_pairs > 0 ? recipe->train.loss_pairs : recipe->train.pairs_per_step;
+}
+
 static int train_model(Training *t, Error *error) {
-    const DpoContext context = {
-        .settings = {.beta = t->recipe.train.beta, .label_smoothing = t->recipe.train.label_smoothing},
-        .reference = t->reference};
+    const DpoContext context = {.loss = t->loss, .loss_pairs = loss_pairs(&t->recipe), .reference = t->reference};
     bool sft = strcmp(t->v->method, "sft") == 0;
     t->objective = sft ? sft_objective() : dpo_objective(&context);
     size_t *order = NULL;
@@ -330,7 +306,10 @@ static int run(const void *values, Session *session, Error *error) {
     if (file_exists(v->out))
         return error_set(error, ERROR_USAGE, "%s is there already: give another --out, or remove it", v->out);
     Training t = {.v = v, .session = session};
-    int result = asprintf(&t.checkpoints, "%s.checkpoints", v->out) < 0 ? no_memory(error) : read_recipe(&t, error);
+    int result = asprintf(&t.checkpoints, "%s.checkpoints", v->out) < 0 ? no_memory(error) : 0;
+    if (result == 0)
+        result = training_recipe_read(&t.recipe, session, v->model, v->out, v->data, NULL, 0, &v->set, error);
+    if (result == 0) result = preference_loss_create(&t.loss, &t.recipe, &session->log, error);
     if (result == 0) result = rows_load_chat(&t.chat, v->model, error);
     if (result == 0) result = command_load_model(session, v->model, true, &t.model, error);
     if (result == 0) result = read_data(&t, error);

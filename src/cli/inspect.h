@@ -5,6 +5,7 @@
 typedef struct {
     CommonOptions common;
     const char *encode, *text, *messages, *data, *tokens, *out, *method, *reference, *response_end, *system;
+    OptionList set;
     bool decode, add_special;
     uint64_t row;
     double beta;
@@ -17,6 +18,7 @@ int inspect_template(const InspectValues *v, const char *path, Error *error);
 int inspect_example(const InspectValues *v, const char *path, Session *session, Error *error);
 int inspect_logits(const InspectValues *v, const char *path, Session *session, Error *error);
 int inspect_gradient(const InspectValues *v, const char *path, Session *session, Error *error);
+int inspect_loss(const InspectValues *v, const char *path, Session *session, Error *error);
 
 /* A file of JSON lines as an array (a new reference); NULL and an error with the line where one is broken. */
 json_t *inspect_read_lines(const char *path, Error *error);

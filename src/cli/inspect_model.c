@@ -2,6 +2,7 @@
 
 #include "align/loss_reference.h"
 #include "cli/rows.h"
+#include "cli/training_recipe.h"
 #include "formats/safetensors_writer.h"
 
 #include <stdlib.h>
@@ -128,12 +129,12 @@ int inspect_logits(const InspectValues *v, const char *path, Session *session, E
 }
 
 static int reference_sums(const InspectValues *v, Session *session, Model *model, const PreferenceData *data,
-                          ReferenceSums *sums, Error *error) {
+                          const PreferenceLoss *loss, ReferenceSums *sums, Error *error) {
     Model *other = NULL;
     int result = v->reference == NULL ? 0 : command_load_model(session, v->reference, false, &other, error);
     if (result == 0)
-        result =
-            loss_reference_sums(other != NULL ? other : model, data, other != NULL, 8192, sums, &session->log, error);
+        result = loss_reference_sums(other != NULL ? other : model, data, loss, other != NULL, 8192, sums,
+                                     &session->log, error);
     model_free(other);
     return result;
 }
@@ -154,21 +155,34 @@ static int write_gradient(Model *model, const char *path, Error *error) {
     return result;
 }
 
+/* The options that are keys of a recipe by another name, then --set. */
+static int read_recipe(const InspectValues *v, const Session *session, const char *path, Recipe *recipe, Error *error) {
+    char *preset[3] = {0};
+    bool failed = asprintf(&preset[0], "train.beta=%.17g", v->beta) < 0 ||
+                  asprintf(&preset[1], "reward.response_end=%s", v->response_end) < 0 ||
+                  asprintf(&preset[2], "data.system=%s", v->system) < 0;
+    int result = failed ? no_memory(error)
+                        : training_recipe_read(recipe, session, path, "-", v->data, (const char *const *)preset, 3,
+                                               &v->set, error);
+    for (int i = 0; i < 3; i++) free(preset[i]);
+    return result;
+}
+
 int inspect_gradient(const InspectValues *v, const char *path, Session *session, Error *error) {
     Model *model = NULL;
     Chat chat = {0};
     PreferenceData data = {0};
     TrainReport report = {0};
+    Recipe recipe = {0};
+    DpoContext context = {0};
     bool sft = strcmp(v->method, "sft") == 0;
     if (need(v->data, "gradient", "data", error) != 0 || need(v->out, "gradient", "out", error) != 0) return -1;
-    int result = rows_load_chat(&chat, path, error);
+    int result = read_recipe(v, session, path, &recipe, error);
+    if (result == 0) result = preference_loss_create(&context.loss, &recipe, &session->log, error);
+    if (result == 0) result = rows_load_chat(&chat, path, error);
     if (result == 0) result = command_load_model(session, path, true, &model, error);
     if (result == 0) {
-        const EncodeRules rules = {.chat = &chat,
-                                   .wrap = chat.chat_template != NULL,
-                                   .system = v->system,
-                                   .end = strcmp(v->response_end, "template") == 0 ? CHAT_END_TEMPLATE : CHAT_END_STOP,
-                                   .max_tokens = model_config(model)->max_positions};
+        const EncodeRules rules = training_recipe_rules(&recipe, &chat, model_config(model));
         result = preference_data_add_pairs(&data, v->data, &rules, sft, &session->log, error);
     }
     TrainExample *example = calloc(data.pairs + 1, sizeof *example);
@@ -176,10 +190,12 @@ int inspect_gradient(const InspectValues *v, const char *path, Session *session,
     if (example == NULL || sums == NULL) result = no_memory(error);
     for (size_t i = 0; i < data.pairs && result == 0; i++)
         example[i] = dpo_objective_example(&data.pair[i], i, sft ? 1 : 2);
-    const DpoContext context = {.settings = {.beta = v->beta}, .reference = sums};
+    context.loss_pairs = recipe.train.loss_pairs;
+    context.reference = sums;
     const TrainObjective objective = sft ? sft_objective() : dpo_objective(&context);
-    if (result == 0 && !sft) result = reference_sums(v, session, model, &data, sums, error);
-    if (result == 0) result = train_gradient(model, example, data.pairs, 8192, &objective, &report, error);
+    if (result == 0 && !sft) result = reference_sums(v, session, model, &data, &context.loss, sums, error);
+    if (result == 0)
+        result = train_gradient(model, example, data.pairs, recipe.train.micro_tokens, &objective, &report, error);
     terminal_clear(&session->terminal);
     if (result == 0) result = write_gradient(model, v->out, error);
     if (result == 0) {
@@ -194,5 +210,6 @@ int inspect_gradient(const InspectValues *v, const char *path, Session *session,
     preference_data_free(&data);
     chat_free(&chat);
     model_free(model);
+    recipe_free(&recipe);
     return result;
 }

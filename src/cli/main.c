@@ -1,5 +1,6 @@
 /* main.c - `dice COMMAND ...`: finds the command, parses its options, runs it, and turns its error into an exit code.
  */
+#include "align/preference_loss.h"
 #include "cli/command.h"
 #include "formats/recipe.h"
 
@@ -20,7 +21,7 @@ static void print_help(void) {
          "usage: dice COMMAND [ARGUMENTS] [OPTIONS]\n\nCommands:");
     for (size_t i = 0; i < COMMANDS; i++) printf("  %-9s %s\n", commands[i]->spec->name, commands[i]->spec->summary);
     puts(
-        "  help      more on a topic: recipe, exit-codes; or on a command\n\n"
+        "  help      more on a topic: recipe, losses, exit-codes; or on a command\n\n"
         "Start with `dice doctor` (what this machine can do), `dice import MODEL.gguf DIRECTORY` (if the model is a "
         "GGUF\n"
         "file), `dice plan RECIPE` (memory and time) and `dice run RECIPE`. `dice COMMAND --help` explains a command.");
@@ -70,8 +71,8 @@ static int help(const char *topic) {
         print_help();
     else if (strcmp(topic, "exit-codes") == 0)
         print_exit_codes();
-    else if (strcmp(topic, "recipe") == 0) {
-        recipe_reference(&text);
+    else if (strcmp(topic, "recipe") == 0 || strcmp(topic, "losses") == 0) {
+        (topic[0] == 'r' ? recipe_reference : preference_loss_reference)(&text);
         fputs(text.data == NULL ? "" : text.data, stdout);
         buffer_free(&text);
     } else if (find(topic) != NULL)

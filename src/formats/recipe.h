@@ -32,6 +32,12 @@ typedef enum { RECIPE_RESPONSE_END_STOP_TOKEN, RECIPE_RESPONSE_END_TEMPLATE } Re
 typedef enum { RECIPE_SCHEDULE_CONSTANT, RECIPE_SCHEDULE_LINEAR, RECIPE_SCHEDULE_COSINE } RecipeSchedule;
 typedef enum { RECIPE_NORM_EXACT, RECIPE_NORM_FLOAT32 } RecipeNorm;
 typedef enum { RECIPE_PARITY_NONE, RECIPE_PARITY_TRL_1, RECIPE_PARITY_DICE } RecipeParity;
+typedef enum {
+    RECIPE_DIVERGENCE_REVERSE_KL,
+    RECIPE_DIVERGENCE_FORWARD_KL,
+    RECIPE_DIVERGENCE_JS_DIVERGENCE,
+    RECIPE_DIVERGENCE_ALPHA_DIVERGENCE
+} RecipeDivergence;
 typedef enum { RECIPE_DTYPE_AUTO, RECIPE_DTYPE_FLOAT32, RECIPE_DTYPE_BFLOAT16 } RecipeDtype;
 
 typedef struct {
@@ -123,8 +129,23 @@ typedef struct {
     X(group, double, gamma, "0.5", REAL(0, 1), FIXED, "share of offline pairs in a round's training data")
 
 #define RECIPE_TRAIN(X, group) \
-    X(group, double, beta, "0.1", ABOVE(0, 1000), FIXED, "of the DPO loss: strength of the tie to the reference") \
-    X(group, double, label_smoothing, "0", BELOW(0, 0.5), FIXED, "assumed share of swapped pairs (conservative DPO)") \
+    X(group, char *, loss, "sigmoid", TEXT, FIXED, \
+      "the loss of pairs, or a weighted sum such as `sigmoid + 0.2 sft`; `dice help losses` explains them all") \
+    X(group, double, beta, "0.1", ABOVE(0, 1000), FIXED, "of the loss: strength of the tie to the reference") \
+    X(group, double, label_smoothing, "0", BELOW(0, 0.5), FIXED, \
+      "assumed share of swapped pairs, for the losses that have e in their formula (conservative DPO)") \
+    X(group, RecipeDivergence, f_divergence, "reverse_kl", \
+      ONE_OF("reverse_kl|forward_kl|js_divergence|alpha_divergence"), FIXED, \
+      "how a log-ratio becomes a score (f-DPO)") \
+    X(group, double, f_alpha, "0.5", REAL(-100, 100), FIXED, "alpha of the alpha_divergence; 1 is reverse_kl") \
+    X(group, double, ld_alpha, "1", REAL(0, 1), FIXED, \
+      "what tokens beyond the pair's shorter response count (LD-DPO); 1: as much as the others") \
+    X(group, bool, use_weighting, "false", FLAG, FIXED, "weighs pairs by how likely the policy finds them (WPO)") \
+    X(group, double, discopop_tau, "0.05", ABOVE(0, 1000), FIXED, "of the loss discopop: width of its switch") \
+    X(group, double, simpo_gamma, "0.5", REAL(0, 1000), FIXED, "of the loss simpo: margin to be won by") \
+    X(group, size_t, loss_pairs, "0", WHOLE(0, 1000000), FIXED, \
+      "pairs whose loss is computed together where they depend on each other (sft, aot, kto_pair): TRL's micro-batch; " \
+      "0: those of a step") \
     X(group, double, learning_rate, "5e-7", ABOVE(0, 1), FIXED, "of AdamW, at its peak") \
     X(group, RecipeSchedule, schedule, "constant", ONE_OF("constant|linear|cosine"), FIXED, \
       "of the learning rate after the warm-up: constant, or falling to 0") \

@@ -13,7 +13,7 @@ enum { ROWS = 448, CHUNK = 2048, SUM = 512 };
 
 typedef struct {
     float maximum;
-    double sum; // of exp(logit - maximum)
+    double sum, square; // of exp(logit - maximum), and of its square where that is asked for
 } RunningSum;
 
 struct TokenHead {
@@ -130,18 +130,24 @@ static int compute_tile(GemmContext *gemm, TokenHead *head, size_t c, size_t fir
                                 words_of(head, c), DTYPE_F32, false, error);
 }
 
-static void absorb(const KernelTable *kernels, size_t words, const float *logits, RunningSum *running) {
+/* squares: the logits become exponentials on the way. */
+static void absorb(const KernelTable *kernels, size_t words, float *logits, bool squares, RunningSum *running) {
     float highest = kernels->maximum(words, logits);
     if (highest > running->maximum) {
-        running->sum *= exp((double)running->maximum - highest);
+        double shrink = exp((double)running->maximum - highest);
+        running->sum *= shrink;
+        running->square *= shrink * shrink;
         running->maximum = highest;
     }
     for (size_t i = 0; i < words; i += SUM)
-        running->sum += kernels->exp_sum(smaller(SUM, words - i), logits + i, running->maximum, NULL);
+        running->sum +=
+            kernels->exp_sum(smaller(SUM, words - i), logits + i, running->maximum, squares ? logits + i : NULL);
+    if (squares) running->square += kernels->sum_squares(words, logits);
 }
 
 int token_logprob_forward(GemmContext *gemm, const KernelTable *kernels, TokenHead *head, size_t R, const void *hidden,
-                          size_t n, const TokenTarget *target, float *logprob, float *logsumexp, Error *error) {
+                          size_t n, const TokenTarget *target, float *logprob, float *logsumexp, float *log_sum_square,
+                          Error *error) {
     if (check_targets(head, R, n, target, error) != 0) return -1;
     RunningSum *running = head->running;
     for (size_t first = 0, from = 0, to; first < R; first += ROWS, from = to) {
@@ -151,18 +157,21 @@ int token_logprob_forward(GemmContext *gemm, const KernelTable *kernels, TokenHe
         for (size_t c = 0; c < head->chunks; c++) {
             if (compute_tile(gemm, head, c, first, rows, hidden, error) != 0) return -1;
             size_t words = words_of(head, c);
-#pragma omp parallel for num_threads(kernels->threads) schedule(static)
-            for (size_t r = 0; r < rows; r++) absorb(kernels, words, head->logits + r * words, &running[r]);
             for (size_t i = from; i < to; i++) {
                 size_t word = (size_t)target[i].token - c * head->chunk; // wraps around below the chunk
                 if (word < words) logprob[i] = head->logits[((size_t)target[i].row - first) * words + word];
             }
+#pragma omp parallel for num_threads(kernels->threads) schedule(static)
+            for (size_t r = 0; r < rows; r++)
+                absorb(kernels, words, head->logits + r * words, log_sum_square != NULL, &running[r]);
         }
         for (size_t i = from; i < to; i++) {
             const RunningSum *s = &running[(size_t)target[i].row - first];
             logprob[i] = (float)((double)logprob[i] - s->maximum - log(s->sum));
         }
         for (size_t r = 0; r < rows; r++) logsumexp[first + r] = (float)(running[r].maximum + log(running[r].sum));
+        for (size_t r = 0; log_sum_square != NULL && r < rows; r++)
+            log_sum_square[first + r] = (float)(log(running[r].square) - 2 * log(running[r].sum));
     }
     return 0;
 }

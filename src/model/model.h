@@ -76,12 +76,15 @@ int model_hash(Model *model, Hash *hash, Error *error);
 /* Writes the master weights as safetensors into directory (needs trainable). */
 int model_save(const Model *model, const char *directory, DType type, size_t shard_bytes, Error *error);
 
-/* Log-probs of every target of the batch: logprob (targets) float32, logsumexp likewise or NULL. Keeps nothing. */
-int model_logprob(Model *model, const Batch *batch, float *logprob, float *logsumexp, Error *error);
+/* Log-probs of every target of the batch: logprob (targets) float32; likewise, or NULL, logsumexp and log_sum_square =
+ * ln sum over words of p^2 at the target's position. Keeps nothing. */
+int model_logprob(Model *model, const Batch *batch, float *logprob, float *logsumexp, float *log_sum_square,
+                  Error *error);
 
 /* The same, keeping in *activations what model_backward needs. Start with *activations == NULL: created once, grows to
  * the largest batch, freed by activations_free; activations_bytes tells its size for plans. */
-int model_forward(Model *model, const Batch *batch, Activations **activations, float *logprob, Error *error);
+int model_forward(Model *model, const Batch *batch, Activations **activations, float *logprob, float *log_sum_square,
+                  Error *error);
 /* gradients += d loss / d weights, from dlogprob (targets) = d loss / d logprob. After model_forward of the same batch,
  * once: it overwrites the activations. */
 int model_backward(Model *model, const Batch *batch, Activations *activations, const float *dlogprob, Error *error);

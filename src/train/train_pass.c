@@ -1,6 +1,6 @@
 #include "train/train_pass.h"
+#include "base/size.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 TrainPass train_pass(Model *model, const TrainObjective *objective, size_t micro_tokens) {
@@ -10,21 +10,56 @@ TrainPass train_pass(Model *model, const TrainObjective *objective, size_t micro
 void train_pass_free(TrainPass *pass) {
     batch_free(&pass->batch);
     activations_free(pass->activations);
-    free(pass->logprob);
-    free(pass->dlogprob);
+    free(pass->values);
     *pass = (TrainPass){0};
 }
 
-size_t train_pass_example_rows(const TrainExample *example) {
-    size_t rows = example->prompt_length;
-    for (size_t b = 0; b < example->branches; b++) rows += example->branch_length[b];
-    return rows;
+static size_t targets_of(const TrainExample *example) {
+    size_t targets = 0;
+    for (size_t b = 0; b < example->branches; b++) targets += example->branch_length[b];
+    return targets;
 }
 
-static int pack(TrainPass *pass, const TrainExample *const *example, size_t n, Error *error) {
+size_t train_pass_example_rows(const TrainExample *example) { return example->prompt_length + targets_of(example); }
+
+/* Room for the log-probs, gradients and sums of squares of some targets; what was there is lost. */
+static int reserve(TrainPass *pass, size_t targets, Error *error) {
+    if (targets > pass->capacity) {
+        size_t bytes;
+        free(pass->values);
+        pass->capacity = 0;
+        pass->values = size_multiply(targets, 3 * sizeof(float), &bytes) ? malloc(bytes) : NULL;
+        if (pass->values == NULL)
+            return error_set(error, ERROR_MEMORY, "no memory for the log-probs of %zu tokens", targets);
+        pass->capacity = targets;
+    }
+    pass->logprob = pass->values;
+    pass->dlogprob = pass->values + pass->capacity;
+    pass->log_sum_square = pass->objective->log_sum_square ? pass->values + 2 * pass->capacity : NULL;
+    return 0;
+}
+
+/* A loss batch, or the part of it that a micro-batch takes: examples [first, end), whose targets begin at `target`. */
+typedef struct {
+    const TrainExample *const *example;
+    size_t first, end, target, rows, targets;
+} Span;
+
+/* The next micro-batch from example `first` of n on: at least one example, then what fits. */
+static Span next_micro(const TrainPass *pass, const TrainExample *const *example, size_t n, size_t first,
+                       size_t target) {
+    Span s = {.example = example, .first = first, .end = first, .target = target};
+    do {
+        s.rows += train_pass_example_rows(example[s.end]);
+        s.targets += targets_of(example[s.end++]);
+    } while (s.end < n && s.rows + train_pass_example_rows(example[s.end]) <= pass->micro_tokens);
+    return s;
+}
+
+static int pack(TrainPass *pass, const Span *span, Error *error) {
     batch_clear(&pass->batch);
-    for (size_t i = 0; i < n; i++) {
-        const TrainExample *e = example[i];
+    for (size_t i = span->first; i < span->end; i++) {
+        const TrainExample *e = span->example[i];
         size_t trunk;
         if (batch_add_trunk(&pass->batch, e->prompt, e->prompt_length, &trunk, error) != 0)
             return error_prefix(error, "example %zu", e->id);
@@ -32,69 +67,104 @@ static int pack(TrainPass *pass, const TrainExample *const *example, size_t n, E
             if (batch_add_branch(&pass->batch, trunk, e->branch[b], e->branch_length[b], error) != 0)
                 return error_prefix(error, "example %zu", e->id);
     }
-    if (batch_finish(&pass->batch, error) != 0) return -1;
-    size_t targets = pass->batch.targets;
-    if (targets <= pass->capacity) return 0;
-    free(pass->logprob);
-    free(pass->dlogprob);
-    pass->capacity = targets;
-    pass->logprob = malloc(targets * sizeof(float));
-    pass->dlogprob = malloc(targets * sizeof(float));
-    if (pass->logprob != NULL && pass->dlogprob != NULL) return 0;
-    pass->capacity = 0;
-    return error_set(error, ERROR_MEMORY, "no memory for the log-probs of %zu tokens", targets);
+    return batch_finish(&pass->batch, error);
 }
 
-/* Losses of the packed examples; weight is what a share counts in the mean. */
-static int evaluate(TrainPass *pass, const TrainExample *const *example, size_t n, double weight, bool gradient,
+/* Log-probs of a micro-batch; gradient: model_backward will follow. */
+static int forward(TrainPass *pass, const Span *span, bool gradient, Error *error) {
+    if (pass->stage != NULL && log_interrupted(pass->log))
+        return error_set(error, ERROR_INTERRUPTED, "interrupted while measuring (%s)", pass->stage);
+    if (pack(pass, span, error) != 0) return -1;
+    float *logprob = pass->logprob + span->target;
+    float *squares = pass->log_sum_square == NULL ? NULL : pass->log_sum_square + span->target;
+    int result = gradient ? model_forward(pass->model, &pass->batch, &pass->activations, logprob, squares, error)
+                          : model_logprob(pass->model, &pass->batch, logprob, NULL, squares, error);
+    return result == 0 ? 0
+                       : error_prefix(error, "micro-batch of example %zu to example %zu",
+                                      span->example[span->first]->id, span->example[span->end - 1]->id);
+}
+
+/* Losses of a span, whose loss batch counts `weight` in the mean. */
+static int evaluate(TrainPass *pass, const TrainPart *batch, const Span *span, double weight, bool gradient,
                     TrainLoss *mean, Error *error) {
     const TrainObjective *objective = pass->objective;
-    size_t at = 0;
-    for (size_t i = 0; i < n; i++) {
-        const TrainExample *e = example[i];
-        const float *logprob[TRAIN_BRANCHES_MAX];
-        float *dlogprob[TRAIN_BRANCHES_MAX];
-        size_t first = at;
-        for (size_t b = 0; b < e->branches; b++) {
-            logprob[b] = pass->logprob + at;
-            dlogprob[b] = pass->dlogprob + at;
-            at += e->branch_length[b];
-        }
-        TrainLoss loss = objective->loss(objective->context, e, logprob, gradient ? dlogprob : NULL);
-        if (!isfinite(loss.loss))
-            return error_set(error, ERROR_NUMERIC, "the loss of example %zu is not finite", e->id);
-        double share = weight * objective->share(objective->context, e);
-        mean->loss += share * loss.loss;
-        for (size_t m = 0; m < objective->metrics; m++) mean->metric[m] += share * loss.metric[m];
-        if (gradient)
-            for (size_t t = first; t < at; t++) pass->dlogprob[t] = (float)(share * pass->dlogprob[t]);
+    TrainLoss loss = {0};
+    TrainPart part = *batch;
+    part.example = span->example + span->first;
+    part.examples = span->end - span->first;
+    part.logprob = pass->logprob + span->target;
+    part.dlogprob = gradient ? pass->dlogprob + span->target : NULL;
+    if (pass->log_sum_square != NULL) part.log_sum_square = pass->log_sum_square + span->target;
+    if (objective->loss(objective->context, &part, &loss, error) != 0) return -1;
+    mean->loss += weight * loss.loss;
+    for (size_t m = 0; m < objective->metrics; m++) mean->metric[m] += weight * loss.metric[m];
+    for (size_t t = 0; part.dlogprob != NULL && weight != 1 && t < span->targets; t++)
+        part.dlogprob[t] = (float)(weight * part.dlogprob[t]);
+    return 0;
+}
+
+static void tell(TrainPass *pass, const Span *span, size_t *tokens) {
+    *tokens += span->rows;
+    pass->done += span->end - span->first;
+    if (pass->stage == NULL) return;
+    log_progress(pass->log, &(LogProgress){.stage = pass->stage,
+                                           .done = pass->done,
+                                           .total = pass->total,
+                                           .unit = "examples",
+                                           .tokens = (double)*tokens});
+}
+
+/* Examples have losses of their own, or the whole batch is one micro-batch: each is computed once. */
+static int run_at_once(TrainPass *pass, const TrainPart *batch, double weight, bool gradient, TrainLoss *mean,
+                       size_t *tokens, Error *error) {
+    for (size_t first = 0; first < batch->batch_examples;) {
+        Span span = next_micro(pass, batch->example, batch->batch_examples, first, 0);
+        if (reserve(pass, span.targets, error) != 0 || forward(pass, &span, gradient, error) != 0 ||
+            evaluate(pass, batch, &span, weight, gradient, mean, error) != 0)
+            return -1;
+        if (gradient && model_backward(pass->model, &pass->batch, pass->activations, pass->dlogprob, error) != 0)
+            return -1;
+        tell(pass, &span, tokens);
+        first = span.end;
     }
     return 0;
 }
 
-static int run_packed(TrainPass *pass, bool gradient, Error *error) {
-    if (gradient) return model_forward(pass->model, &pass->batch, &pass->activations, pass->logprob, error);
-    return model_logprob(pass->model, &pass->batch, pass->logprob, NULL, error);
+/* All log-probs first, then the loss, then each micro-batch again for its gradient: forward passes are equal to the
+ * bit. */
+static int run_twice(TrainPass *pass, const TrainPart *batch, double weight, bool gradient, TrainLoss *mean,
+                     size_t *tokens, Error *error) {
+    size_t n = batch->batch_examples;
+    Span all = {.example = batch->example, .end = n}, span;
+    for (size_t i = 0; i < n; i++) all.targets += targets_of(batch->example[i]);
+    if (reserve(pass, all.targets, error) != 0) return -1;
+    for (size_t first = 0, target = 0; first < n; first = span.end, target += span.targets) {
+        span = next_micro(pass, batch->example, n, first, target);
+        if (forward(pass, &span, false, error) != 0) return -1;
+        tell(pass, &span, tokens);
+    }
+    if (evaluate(pass, batch, &all, weight, gradient, mean, error) != 0) return -1;
+    for (size_t first = 0, target = 0; gradient && first < n; first = span.end, target += span.targets) {
+        span = next_micro(pass, batch->example, n, first, target);
+        if (forward(pass, &span, true, error) != 0 ||
+            model_backward(pass->model, &pass->batch, pass->activations, pass->dlogprob + target, error) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 int train_pass_run(TrainPass *pass, const TrainExample *const *example, size_t n, bool gradient, TrainLoss *mean,
                    size_t *tokens, Error *error) {
     const TrainObjective *objective = pass->objective;
-    double shares = 0;
-    for (size_t i = 0; i < n; i++) shares += objective->share(objective->context, example[i]);
+    size_t size = objective->batch_examples == 0 ? n : objective->batch_examples;
     *mean = (TrainLoss){0};
-    for (size_t first = 0, end = 0; first < n; first = end) {
-        size_t rows = train_pass_example_rows(example[end++]);
-        while (end < n && rows + train_pass_example_rows(example[end]) <= pass->micro_tokens)
-            rows += train_pass_example_rows(example[end++]);
-        if (pack(pass, example + first, end - first, error) != 0) return -1;
-        if (run_packed(pass, gradient, error) != 0)
-            return error_prefix(error, "micro-batch of example %zu to example %zu", example[first]->id,
-                                example[end - 1]->id);
-        if (evaluate(pass, example + first, end - first, 1 / shares, gradient, mean, error) != 0) return -1;
-        if (gradient && model_backward(pass->model, &pass->batch, pass->activations, pass->dlogprob, error) != 0)
-            return -1;
-        *tokens += rows;
+    for (size_t first = 0; first < n; first += size) {
+        TrainPart batch = {.example = example + first, .batch_examples = n - first < size ? n - first : size};
+        for (size_t i = 0; i < batch.batch_examples; i++) batch.batch_tokens += batch.example[i]->branch_length[0];
+        bool twice = objective->whole_batches &&
+                     next_micro(pass, batch.example, batch.batch_examples, 0, 0).end < batch.batch_examples;
+        double weight = (double)batch.batch_examples / (double)n;
+        if ((twice ? run_twice : run_at_once)(pass, &batch, weight, gradient, mean, tokens, error) != 0) return -1;
     }
     return 0;
 }

@@ -76,34 +76,29 @@ static void zero_gradients(Model *model) {
     memset(model_gradients(model), 0, model_weight_count(model) * sizeof(float));
 }
 
+static const TrainExample **pointers(const TrainExample *example, size_t n, Error *error) {
+    const TrainExample **all = malloc((n + 1) * sizeof *all);
+    if (all == NULL) error_set(error, ERROR_MEMORY, "no memory for the list of %zu examples", n);
+    for (size_t i = 0; all != NULL && i < n; i++) all[i] = &example[i];
+    return all;
+}
+
 static int measure(TrainPass *pass, const TrainExample *example, size_t examples, const char *stage,
                    TrainReport *report, const Log *log, Error *error) {
-    TrainLoss sum = {0};
-    LogProgress progress = {.stage = stage, .total = examples, .unit = "examples"};
-    double shares = 0, start = clock_seconds();
+    double start = clock_seconds();
     size_t tokens = 0;
-    log_progress(log, &progress);
-    for (size_t first = 0, end = 0; first < examples; first = end) { // one micro-batch a call, for progress
-        size_t rows = 0, metrics = pass->objective->metrics;
-        const TrainExample *some[64];
-        double part = 0;
-        TrainLoss mean;
-        while (end < examples && end - first < 64 && (end == first || rows < pass->micro_tokens)) {
-            some[end - first] = &example[end];
-            rows += train_pass_example_rows(&example[end]);
-            part += pass->objective->share(pass->objective->context, &example[end++]);
-        }
-        if (log_interrupted(log)) return error_set(error, ERROR_INTERRUPTED, "interrupted while measuring (%s)", stage);
-        if (train_pass_run(pass, some, end - first, false, &mean, &tokens, error) != 0) return -1;
-        sum.loss += part * mean.loss;
-        for (size_t m = 0; m < metrics; m++) sum.metric[m] += part * mean.metric[m];
-        shares += part;
-        progress.done = end;
-        progress.tokens = (double)tokens;
-        log_progress(log, &progress);
-    }
-    *report = (TrainReport){.loss = sum.loss / shares, .tokens = tokens, .seconds = clock_seconds() - start};
-    for (size_t m = 0; m < pass->objective->metrics; m++) report->metric[m] = sum.metric[m] / shares;
+    TrainLoss mean;
+    const TrainExample **all = pointers(example, examples, error);
+    if (all == NULL) return -1;
+    log_progress(log, &(LogProgress){.stage = stage, .total = examples, .unit = "examples"});
+    pass->stage = stage, pass->log = log, pass->done = 0, pass->total = examples;
+    int result = train_pass_run(pass, all, examples, false, &mean, &tokens, error);
+    pass->stage = NULL;
+    free(all);
+    if (result != 0) return -1;
+    *report = report_of(&mean, pass->objective);
+    report->tokens = tokens;
+    report->seconds = clock_seconds() - start;
     return 0;
 }
 
@@ -118,9 +113,8 @@ int train_measure(Model *model, const TrainExample *example, size_t examples, si
 
 int train_gradient(Model *model, const TrainExample *example, size_t examples, size_t micro_tokens,
                    const TrainObjective *objective, TrainReport *report, Error *error) {
-    const TrainExample **all = malloc((examples + 1) * sizeof *all);
-    if (all == NULL) return error_set(error, ERROR_MEMORY, "no memory for the list of %zu examples", examples);
-    for (size_t i = 0; i < examples; i++) all[i] = &example[i];
+    const TrainExample **all = pointers(example, examples, error);
+    if (all == NULL) return -1;
     TrainPass pass = train_pass(model, objective, micro_tokens);
     TrainLoss mean;
     size_t tokens = 0;

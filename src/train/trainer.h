@@ -1,18 +1,18 @@
 /* trainer.h - the training loop: examples in, optimiser steps out. Knows no loss; the objective brings it.
  *
  * A step takes the next `examples_per_step` examples of the order (each epoch a new permutation drawn from the seed, or
- * the caller's own order), packs them into micro-batches of at most micro_tokens tokens, and minimises sum_i share_i
- * loss_i / sum_i share_i over the examples of the step, so the split into micro-batches does not matter. The last step
- * takes what is left. The state after a step is a function of (weights at the start, examples, settings, step): a run
- * that is continued from a checkpoint ends bit-equal to one that was never stopped [TR-1]. Claims:
- * tests/unit/test_trainer.c. */
+ * the caller's own order), and minimises the mean over them. The objective may cut them into loss batches, whose losses
+ * are averaged by their examples. What is computed at once is another matter: micro-batches of at most micro_tokens
+ * tokens, whose borders do not change results. The state after a step is a function of (weights at the start, examples,
+ * settings, step): a run that is continued from a checkpoint ends bit-equal to one that was never stopped [TR-1].
+ * Claims: tests/unit/test_trainer.c. */
 #pragma once
 #include "base/log.h"
 #include "model/model.h"
 #include "train/lr_schedule.h"
 #include "train/optimizer.h"
 
-enum { TRAIN_METRICS_MAX = 8, TRAIN_BRANCHES_MAX = 2 };
+enum { TRAIN_METRICS_MAX = 16, TRAIN_BRANCHES_MAX = 2 };
 
 /* A prompt with its branches: chosen and rejected, or one response. Everything is borrowed. */
 typedef struct {
@@ -24,20 +24,31 @@ typedef struct {
     size_t branches;
 } TrainExample;
 
-/* Values of one example; the loop averages them by share under the objective's names. */
+/* Means over examples, under the objective's names. */
 typedef struct {
     double loss, metric[TRAIN_METRICS_MAX];
 } TrainLoss;
 
+/* Consecutive examples of a loss batch: all of it, or a part. Tokens stand in the order of examples and branches. */
+typedef struct {
+    const TrainExample *const *example; // (examples)
+    size_t examples;
+    size_t batch_examples, batch_tokens; // of the whole loss batch: its examples, the tokens of their first branches
+    const float *logprob;                // (tokens)
+    const float *log_sum_square;         // (tokens) ln sum over words of p^2; NULL unless the objective wants it
+    float *dlogprob;                     // (tokens), or NULL: not wanted
+} TrainPart;
+
 typedef struct {
     const void *context;
     size_t metrics;
-    const char *const *metric_names; // (metrics)
-    /* What the example weighs in the mean: 1 a pair, or its tokens for a mean over tokens. */
-    double (*share)(const void *context, const TrainExample *example);
-    /* logprob[b] and dlogprob[b]: (branch_length[b]). Writes d loss / d logprob, unless dlogprob is NULL. */
-    TrainLoss (*loss)(const void *context, const TrainExample *example, const float *const *logprob,
-                      float *const *dlogprob);
+    const char *metric_names[TRAIN_METRICS_MAX]; // (metrics)
+    size_t batch_examples;                       // of a loss batch; 0: all of a step, or of a measurement
+    bool whole_batches;  // an example's loss depends on the log-probs of its batch: a part is a whole batch
+    bool log_sum_square; // it reads that
+    /* Adds to *mean what the part contributes to the mean over its batch; writes the gradient of that contribution.
+     * ERROR_NUMERIC names an example whose loss is not finite. */
+    int (*loss)(const void *context, const TrainPart *part, TrainLoss *mean, Error *error);
 } TrainObjective;
 
 typedef struct {

@@ -7,7 +7,7 @@ import tempfile
 
 from report import CannotLook
 
-UNSUPPORTED = 7  # exit code of dice
+USAGE, UNSUPPORTED = 2, 7  # exit codes of dice
 
 
 class Unsupported(Exception):
@@ -41,6 +41,10 @@ class Program:
         if done.returncode != 0:
             raise RuntimeError(f"`{' '.join(call)}` exits with {done.returncode}: {done.stderr.strip()[-600:]}")
         return done.stdout
+
+    def refuses(self, *arguments):
+        """Whether dice says that the command line or the recipe is wrong."""
+        return subprocess.run([self.path, *map(str, arguments)], capture_output=True, check=False).returncode == USAGE
 
     def lines(self, *arguments):
         return [json.loads(line) for line in self.run(*arguments, "--quiet").split("\n") if line]

@@ -3,6 +3,7 @@ import json
 import math
 import shutil
 
+import losses
 from program import Unsupported
 from tensors import Tensors, distance, l2, largest
 
@@ -230,4 +231,4 @@ def check(program, directory, report):
         for run in sorted(p for p in child.iterdir() if (p / "trajectory.json").exists()) if child.name.startswith("dpo_") else []:
             check_trajectory(program, run, report)
     if (directory / "losses.json").exists():
-        report.not_supported("losses.json: losses besides sigmoid")
+        losses.check(program, directory, report)

@@ -37,7 +37,7 @@ static double run(Model *model, const json_t *cases) {
     for (size_t p = 0; p < TINY_PROMPTS; p++) tiny_add(&batch, cases, p, 0, 2);
     assert_int_equal(batch_finish(&batch, &error), 0);
     float *logprob = calloc(batch.targets, sizeof *logprob), *dlogprob = calloc(batch.targets, sizeof *dlogprob);
-    if (model_forward(model, &batch, &activations, logprob, &error) != 0) fail_msg("%s", error.message);
+    if (model_forward(model, &batch, &activations, logprob, NULL, &error) != 0) fail_msg("%s", error.message);
     double loss = dpo_loss(cases, &batch, logprob, dlogprob);
     if (model_backward(model, &batch, activations, dlogprob, &error) != 0) fail_msg("%s", error.message);
     activations_free(activations);
@@ -159,13 +159,13 @@ static void long_batches_add_up(void **state) {
         batch_clear(&batch);
         tiny_add(&batch, cases, p % TINY_PROMPTS, 0, TINY_BRANCHES);
         assert_int_equal(batch_finish(&batch, &error), 0);
-        assert_int_equal(model_forward(model[0], &batch, &activations, logprob, &error), 0);
+        assert_int_equal(model_forward(model[0], &batch, &activations, logprob, NULL, &error), 0);
         assert_int_equal(model_backward(model[0], &batch, activations, dlogprob + at, &error), 0);
     }
     batch_clear(&batch);
     for (size_t p = 0; p < 3 * TINY_PROMPTS; p++) tiny_add(&batch, cases, p % TINY_PROMPTS, 0, TINY_BRANCHES);
     assert_int_equal(batch_finish(&batch, &error), 0);
-    assert_int_equal(model_forward(model[1], &batch, &activations, logprob, &error), 0);
+    assert_int_equal(model_forward(model[1], &batch, &activations, logprob, NULL, &error), 0);
     assert_int_equal(model_backward(model[1], &batch, activations, dlogprob, &error), 0);
     for (size_t i = 0; i < model_tensor_count(model[0]); i++) {
         const ModelTensor *t = &model_tensors(model[0])[i];

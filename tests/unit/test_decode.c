@@ -39,7 +39,7 @@ static void check(const char *name, DType compute) {
         assert_int_equal(batch_finish(&batch, NULL), 0);
         size_t T = batch.rows, P = T - batch.targets;
         const int32_t *ids = batch.token;
-        assert_int_equal(model_logprob(model, &batch, logprob, NULL, NULL), 0);
+        assert_int_equal(model_logprob(model, &batch, logprob, NULL, NULL, NULL), 0);
         step(model, &cache, ids, 0, P, P, logits);
         for (size_t i = P; i < T; i++) step(model, &cache, ids, i, 1, P, logits + i * V);
         step(model, &other, ids, 0, T, P, at_once);

@@ -21,7 +21,7 @@ static bool within(const char *name, DType compute, bool trainable, double shift
     for (size_t p = 0; p < TINY_PROMPTS; p++) tiny_add(&batch, cases, p, 0, TINY_BRANCHES);
     assert_int_equal(batch_finish(&batch, &error), 0);
     float *logprob = calloc(batch.targets, sizeof *logprob), *lse = calloc(batch.targets, sizeof *lse);
-    if (model_logprob(model, &batch, logprob, lse, &error) != 0) fail_msg("%s", error.message);
+    if (model_logprob(model, &batch, logprob, lse, NULL, &error) != 0) fail_msg("%s", error.message);
     Deviation of_logprob = {0}, of_lse = {0}, of_sum = {0};
     for (size_t b = 0; b < batch.branches; b++) {
         char key[64];

@@ -120,7 +120,7 @@ static double largest_difference(void) {
     }
     assert_int_equal(batch_finish(&batch, NULL), 0);
     assert_true(batch.targets <= sizeof logprob / sizeof *logprob);
-    assert_int_equal(model_logprob(job.model, &batch, logprob, NULL, NULL), 0);
+    assert_int_equal(model_logprob(job.model, &batch, logprob, NULL, NULL, NULL), 0);
     double largest = 0;
     size_t at = 0;
     for (size_t n = 0; n < job.prompts; n++)
@@ -260,7 +260,7 @@ static void first_tokens_follow_the_softmax(void **state) {
     assert_int_equal(batch_add_trunk(&batch, job.prompt[0].ids, job.prompt[0].length, &trunk, NULL), 0);
     for (int32_t v = 0; v < (int32_t)V; v++) assert_int_equal(batch_add_branch(&batch, trunk, &v, 1, NULL), 0);
     assert_int_equal(batch_finish(&batch, NULL), 0);
-    assert_int_equal(model_logprob(job.model, &batch, logprob, NULL, NULL), 0);
+    assert_int_equal(model_logprob(job.model, &batch, logprob, NULL, NULL, NULL), 0);
     batch_free(&batch);
     double statistic[2];
     size_t cells = 0;

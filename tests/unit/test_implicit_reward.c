@@ -100,7 +100,7 @@ static void sums_are_those_of_one_sequence(void **state) {
         memcpy(rest + item->prompt_length - 1, item->response[taken.response[at]], length * sizeof *rest);
         if (batch_add_trunk(&batch, item->prompt, 1, &trunk, &error) != 0 ||
             batch_add_branch(&batch, trunk, rest, item->prompt_length - 1 + length, &error) != 0 ||
-            batch_finish(&batch, &error) != 0 || model_logprob(cases.model, &batch, logprob, NULL, &error) != 0)
+            batch_finish(&batch, &error) != 0 || model_logprob(cases.model, &batch, logprob, NULL, NULL, &error) != 0)
             fail_msg("%s", error.message);
         double sum = 0;
         for (size_t t = 0; t < length; t++) sum += (double)logprob[item->prompt_length - 1 + t];

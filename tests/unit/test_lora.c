@@ -39,7 +39,7 @@ static void fill(Batch *batch, const json_t *cases, size_t times) {
 static float *logprobs(Model *model, const Batch *batch) {
     Error error = {0};
     float *out = calloc(batch->targets, sizeof *out);
-    if (model_logprob(model, batch, out, NULL, &error) != 0) fail_msg("%s", error.message);
+    if (model_logprob(model, batch, out, NULL, NULL, &error) != 0) fail_msg("%s", error.message);
     return out;
 }
 
@@ -50,7 +50,7 @@ static double run(Model *model, const Batch *batch) {
     float *logprob = calloc(batch->targets, sizeof *logprob), *dlogprob = calloc(batch->targets, sizeof *dlogprob);
     double sum = 0;
     memset(model_gradients(model), 0, model_weight_count(model) * sizeof(float));
-    if (model_forward(model, batch, &activations, logprob, &error) != 0) fail_msg("%s", error.message);
+    if (model_forward(model, batch, &activations, logprob, NULL, &error) != 0) fail_msg("%s", error.message);
     for (size_t i = 0; i < batch->targets; i++) {
         dlogprob[i] = ((float)(i % 7) - 2) / (float)batch->targets;
         sum += (double)dlogprob[i] * logprob[i];

@@ -40,7 +40,7 @@ static int teardown(void **state) {
 static void what_the_file_says_is_believed(void **state) {
     (void)state;
     ReferenceSums sums[CASES_PAIRS];
-    assert_int_equal(loss_reference_sums(cases.model, &data, false, 64, sums, NULL, &error), 0);
+    assert_int_equal(loss_reference_sums(cases.model, &data, &cases.context.loss, false, 64, sums, NULL, &error), 0);
     for (size_t i = 0; i < CASES_PAIRS; i++) {
         bool known = i % 3 == 0; // a row that brings half of it brings nothing
         assert_true(sums[i].chosen == (known ? -100 : exact[i][0]));
@@ -51,7 +51,7 @@ static void what_the_file_says_is_believed(void **state) {
 static void unless_another_model_is_the_reference(void **state) {
     (void)state;
     ReferenceSums sums[CASES_PAIRS];
-    assert_int_equal(loss_reference_sums(cases.model, &data, true, 64, sums, NULL, &error), 0);
+    assert_int_equal(loss_reference_sums(cases.model, &data, &cases.context.loss, true, 64, sums, NULL, &error), 0);
     for (size_t i = 0; i < CASES_PAIRS; i++)
         assert_true(sums[i].chosen == exact[i][0] && sums[i].rejected == exact[i][1]);
 }
@@ -60,7 +60,7 @@ static void nothing_to_do_needs_no_model(void **state) {
     (void)state;
     ReferenceSums sums[CASES_PAIRS];
     const PreferenceData known = {.pair = pair, .pairs = 1};
-    assert_int_equal(loss_reference_sums(NULL, &known, false, 64, sums, NULL, &error), 0);
+    assert_int_equal(loss_reference_sums(NULL, &known, &cases.context.loss, false, 64, sums, NULL, &error), 0);
     assert_true(sums[0].chosen == -100 && sums[0].rejected == -200);
 }
 

@@ -139,23 +139,23 @@ static void refuses_broken_input(void **state) {
     Error error = {0};
     Batch batch = {0};
     size_t trunk;
-    assert_int_equal(model_logprob(model, &batch, NULL, NULL, &error), 0); // nothing to do
+    assert_int_equal(model_logprob(model, &batch, NULL, NULL, NULL, &error), 0); // nothing to do
     batch_add_trunk(&batch, ids, 2, &trunk, NULL), batch_add_branch(&batch, trunk, ids + 2, 1, NULL),
         batch_finish(&batch, NULL);
-    assert_int_equal(model_logprob(model, &batch, logprob, NULL, &error), -1);
+    assert_int_equal(model_logprob(model, &batch, logprob, NULL, NULL, &error), -1);
     assert_true(error.code == ERROR_INPUT && strstr(error.message, "token 40 at position 2") != NULL);
     ids[2] = 0;
     batch_clear(&batch);
     batch_add_trunk(&batch, ids, 1, &trunk, NULL), batch_add_branch(&batch, trunk, ids + 1, 64, NULL),
         batch_finish(&batch, NULL);
-    assert_int_equal(model_logprob(model, &batch, logprob, NULL, &error), -1);
+    assert_int_equal(model_logprob(model, &batch, logprob, NULL, NULL, &error), -1);
     assert_true(error.code == ERROR_INPUT && strstr(error.message, "position 64") != NULL);
     batch_clear(&batch);
     batch_add_trunk(&batch, ids, 3, &trunk, NULL), batch_add_branch(&batch, trunk, ids, 2, NULL),
         batch_finish(&batch, NULL);
     model_weights(model)[model_tensors(model)[0].offset + 3] = NAN;
     assert_int_equal(model_pack(model, &error), 0);
-    assert_int_equal(model_logprob(model, &batch, logprob, NULL, &error), -1);
+    assert_int_equal(model_logprob(model, &batch, logprob, NULL, NULL, &error), -1);
     assert_true(error.code == ERROR_NUMERIC && strstr(error.message, "token 0 of response 0") != NULL);
     batch_free(&batch);
     model_free(model);
@@ -173,7 +173,7 @@ static void padding_row_has_no_input_gradient(void **state) {
     size_t trunk;
     batch_add_trunk(&batch, ids, 2, &trunk, NULL), batch_add_branch(&batch, trunk, ids + 2, 3, NULL),
         batch_finish(&batch, NULL);
-    assert_int_equal(model_forward(model, &batch, &activations, logprob, NULL), 0);
+    assert_int_equal(model_forward(model, &batch, &activations, logprob, NULL, NULL), 0);
     assert_int_equal(model_backward(model, &batch, activations, dlogprob, NULL), 0);
     for (size_t i = 0; i < model_tensor_count(model); i++) {
         const ModelTensor *t = &model_tensors(model)[i];
@@ -220,7 +220,7 @@ static void company_changes_no_bit(void **state) {
         for (int threads = 1; threads <= 3; threads++) {
             kernels.threads = threads;
             Model *model = load(directory, n % 2 == 0 ? DTYPE_F32 : DTYPE_BF16, false);
-            assert_int_equal(model_logprob(model, &batch, together[threads - 1], NULL, NULL), 0);
+            assert_int_equal(model_logprob(model, &batch, together[threads - 1], NULL, NULL, NULL), 0);
             assert_memory_equal(together[threads - 1], together[0], batch.targets * sizeof(float));
             for (size_t b = 0; threads == 2 && b < batch.branches; b++) {
                 const AttentionSegment *own = &batch.segment[batch.branch[b].segment],
@@ -230,7 +230,7 @@ static void company_changes_no_bit(void **state) {
                 batch_add_trunk(&pair, batch.token + parent->query_row, parent->query_length, &trunk, NULL);
                 batch_add_branch(&pair, trunk, batch.token + own->query_row, own->query_length, NULL);
                 batch_finish(&pair, NULL);
-                assert_int_equal(model_logprob(model, &pair, alone, NULL, NULL), 0);
+                assert_int_equal(model_logprob(model, &pair, alone, NULL, NULL, NULL), 0);
                 assert_memory_equal(alone, together[0] + batch.branch[b].first_target,
                                     own->query_length * sizeof(float));
                 batch_free(&pair);

@@ -41,7 +41,7 @@ static void compare_logprobs(const json_t *line) {
     batch_add_trunk(&batch, ids, 1, &trunk, &error), batch_add_branch(&batch, trunk, ids + 1, n - 1, &error);
     batch_finish(&batch, &error);
     float *logprob = calloc(n, sizeof *logprob);
-    if (model_logprob(model, &batch, logprob, NULL, &error) != 0) fail_msg("%s", error.message);
+    if (model_logprob(model, &batch, logprob, NULL, NULL, &error) != 0) fail_msg("%s", error.message);
     for (size_t i = 0; i + 1 < n; i++)
         deviation_add(&deviation, logprob[i] - json_number_value(json_array_get(json_object_get(line, "logprobs"), i)));
     free(logprob), free(ids);

@@ -98,7 +98,8 @@ static void values(const KernelTable *k) {
     for (DType type = DTYPE_F32; type <= DTYPE_BF16; type++) {
         Case c = open_case(k, type);
         assert_int_equal(
-            token_logprob_forward(c.gemm, k, c.head, R, rows_from(&c, 0), n, target, logprob, logsumexp, NULL), 0);
+            token_logprob_forward(c.gemm, k, c.head, R, rows_from(&c, 0), n, target, logprob, logsumexp, NULL, NULL),
+            0);
         assert_int_equal(token_logits(c.gemm, c.head, R, rows_from(&c, 0), logits, NULL), 0);
         for (size_t r = 0; r < R; r++) {
             double lse = row_logsumexp(r);
@@ -143,7 +144,8 @@ static void gradients(const KernelTable *k) {
     for (DType type = DTYPE_F32; type <= DTYPE_BF16; type++) {
         Case c = open_case(k, type);
         assert_int_equal(
-            token_logprob_forward(c.gemm, k, c.head, R, rows_from(&c, 0), n, target, logprob, logsumexp, NULL), 0);
+            token_logprob_forward(c.gemm, k, c.head, R, rows_from(&c, 0), n, target, logprob, logsumexp, NULL, NULL),
+            0);
         double bound = type == DTYPE_F32 ? 3e-5 : 2e-2, error = gradient_error(&c, R, n, dlogprob);
         if (!(error < bound)) fail_msg("%s %s: gradient off by %g", isa_name(k->isa), dtype_name(type), error);
         float planted[MOST_N];
@@ -171,8 +173,9 @@ static void rows_and_threads_change_no_bit(void **state) {
             assert_int_equal(kernel_table_create(&k, threads, NULL), 0);
             Case c = open_case(&k, type);
             memset(dhead, 0, sizeof dhead);
-            assert_int_equal(
-                token_logprob_forward(c.gemm, &k, c.head, R, rows_from(&c, 0), n, target, logprob, logsumexp, NULL), 0);
+            assert_int_equal(token_logprob_forward(c.gemm, &k, c.head, R, rows_from(&c, 0), n, target, logprob,
+                                                   logsumexp, NULL, NULL),
+                             0);
             assert_int_equal(token_logprob_backward(c.gemm, &k, c.head, R, rows_from(&c, 0), n, target, dlogprob,
                                                     logsumexp, dhidden, dhead, NULL),
                              0);
@@ -191,7 +194,7 @@ static void rows_and_threads_change_no_bit(void **state) {
                 some[count] = (TokenTarget){target[from + count].row - FIRST, target[from + count].token};
             const void *rows = rows_from(&c, FIRST);
             assert_int_equal(
-                token_logprob_forward(c.gemm, &k, c.head, SOME, rows, count, some, logprob, logsumexp, NULL), 0);
+                token_logprob_forward(c.gemm, &k, c.head, SOME, rows, count, some, logprob, logsumexp, NULL, NULL), 0);
             assert_memory_equal(all_logprob + from, logprob, count * sizeof *logprob);
             assert_memory_equal(all_logsumexp + FIRST, logsumexp, SOME * sizeof *logsumexp);
             assert_int_equal(token_logprob_backward(c.gemm, &k, c.head, SOME, rows, count, some, dlogprob + from,
@@ -213,7 +216,7 @@ static void survives_extremes(void **state) {
     TokenTarget t[] = {{0, 4000}, {0, 3}, {1, 10}, {1, 3}, {2, 7}};
     const double expected[] = {0, -1e5, -1e5 - log(V - 1), -log(V - 1), -log(V)};
     Case c = open_case(&k, DTYPE_F32);
-    assert_int_equal(token_logprob_forward(c.gemm, &k, c.head, 3, hidden, 5, t, logprob, logsumexp, NULL), 0);
+    assert_int_equal(token_logprob_forward(c.gemm, &k, c.head, 3, hidden, 5, t, logprob, logsumexp, NULL, NULL), 0);
     for (int i = 0; i < 5; i++) assert_true(fabs(logprob[i] - expected[i]) <= 1e-6 * fabs(expected[i]));
     close_case(&c);
 }
@@ -227,8 +230,8 @@ static void says_what_is_wrong(void **state) {
         {{1, 5}, {0, 5}}, {{0, V}, {1, 1}}, {{0, -1}, {1, 1}}, {{0, 1}, {2, 1}}, {{-1, 1}, {1, 1}}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Error error = {0};
-        assert_int_equal(token_logprob_forward(c.gemm, &k, c.head, 2, hidden, 2, bad[i], logprob, logsumexp, &error),
-                         -1);
+        assert_int_equal(
+            token_logprob_forward(c.gemm, &k, c.head, 2, hidden, 2, bad[i], logprob, logsumexp, NULL, &error), -1);
         assert_int_equal(error.code, ERROR_INTERNAL);
         assert_non_null(strstr(error.message, "is not in order within 2 rows and 5003 words"));
     }

@@ -13,6 +13,8 @@ static const TrainReport report = {.step = 7,
                                    .step_tokens = 99,
                                    .seconds = 0.125};
 
+static const DpoContext sigmoid = {.loss = {.terms = 0}}; // one term has no value of its own either
+
 static double number(const json_t *o, const char *key) {
     if (!json_is_number(json_object_get(o, key))) fail_msg("%s is missing", key);
     return json_number_value(json_object_get(o, key));
@@ -21,7 +23,7 @@ static double number(const json_t *o, const char *key) {
 /* The names that users of TRL plot. */
 static void a_step_has_the_names_of_trl(void **state) {
     (void)state;
-    const TrainObjective dpo = dpo_objective(NULL);
+    const TrainObjective dpo = dpo_objective(&sigmoid);
     json_t *m = train_metrics_step(&report, &dpo);
     static const char *const names[] = {"rewards/chosen",  "rewards/rejected", "rewards/accuracies",
                                         "rewards/margins", "logps/chosen",     "logps/rejected"};
@@ -35,7 +37,7 @@ static void a_step_has_the_names_of_trl(void **state) {
 
 static void a_validation_has_them_with_a_prefix(void **state) {
     (void)state;
-    const TrainObjective dpo = dpo_objective(NULL), sft = sft_objective();
+    const TrainObjective dpo = dpo_objective(&sigmoid), sft = sft_objective();
     json_t *m = train_metrics_validation(&report, &dpo);
     assert_true(number(m, "eval_loss") == 0.69 && number(m, "eval_rewards/margins") == 4 && number(m, "step") == 7);
     assert_int_equal(json_object_size(m), 8);

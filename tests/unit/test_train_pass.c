@@ -38,7 +38,7 @@ static double sum_of(size_t i, size_t branch) {
     const TrainExample *e = all[i];
     if (batch_add_trunk(&batch, e->prompt, e->prompt_length, &trunk, &error) != 0 ||
         batch_add_branch(&batch, trunk, e->branch[branch], e->branch_length[branch], &error) != 0 ||
-        batch_finish(&batch, &error) != 0 || model_logprob(cases.model, &batch, logprob, NULL, &error) != 0)
+        batch_finish(&batch, &error) != 0 || model_logprob(cases.model, &batch, logprob, NULL, NULL, &error) != 0)
         fail_msg("%s", error.message);
     double sum = 0;
     for (size_t t = 0; t < e->branch_length[branch]; t++) sum += (double)logprob[t];
@@ -108,7 +108,7 @@ static void the_gradient_is_the_slope(void **state) {
     (void)state;
     check_slope(&cases.objective, 1 << 20);
     check_slope(&cases.objective, 70);
-    cases.context.settings.label_smoothing = 0.3;
+    cases.context.loss.knobs.label_smoothing = 0.3;
     check_slope(&cases.objective, 70);
     for (size_t i = 0; i < CASES_PAIRS; i++) cases.pair[i].branches = 1;
     const TrainObjective sft = sft_objective();

@@ -116,7 +116,7 @@ static void check_final(Model *model) {
         Error error = {0};
         float logprob[512];
         tiny_add(&batch, cases, p, 0, TINY_BRANCHES);
-        if (batch_finish(&batch, &error) != 0 || model_logprob(model, &batch, logprob, NULL, &error) != 0)
+        if (batch_finish(&batch, &error) != 0 || model_logprob(model, &batch, logprob, NULL, NULL, &error) != 0)
             fail_msg("%s", error.message);
         for (size_t b = 0; b < TINY_BRANCHES; b++) {
             char name[64];
@@ -158,7 +158,7 @@ static void repeats_a_training_of_trl(void **state) {
     /* the reference is the start model: its sums are what a measurement with references 0 reports */
     Error error = {0};
     TrainReport report;
-    const DpoContext zero = {.settings = {.beta = 0.1}, .reference = reference};
+    const DpoContext zero = {.loss = preference_loss_sigmoid(0.1, 0), .reference = reference};
     const TrainObjective plain = dpo_objective(&zero);
     for (size_t i = 0; i < n; i++) {
         if (train_measure(c.model, &example[i], 1, 4096, &plain, "reference", &report, NULL, &error) != 0)
@@ -284,20 +284,20 @@ typedef struct {
     size_t bad_after;           // from this call on
 } Notes;
 
-static double one(const void *context, const TrainExample *example) {
-    (void)context, (void)example;
-    return 1;
-}
-
-static TrainLoss note(const void *context, const TrainExample *example, const float *const *logprob,
-                      float *const *dlogprob) {
+static int note(const void *context, const TrainPart *part, TrainLoss *mean, Error *error) {
     Notes *notes = (Notes *)(uintptr_t)context;
-    notes->id[notes->count++] = example->id;
-    if (dlogprob != NULL)
+    for (size_t i = 0, at = 0; i < part->examples; i++) {
+        const TrainExample *e = part->example[i];
+        notes->id[notes->count++] = e->id;
+        if (e->id == notes->bad && notes->count > notes->bad_after)
+            return error_set(error, ERROR_NUMERIC, "the loss of example %zu is not finite", e->id);
+        mean->loss += (double)part->logprob[at] / (double)part->batch_examples;
         for (size_t b = 0; b < 2; b++)
-            for (size_t t = 0; t < example->branch_length[b]; t++) dlogprob[b][t] = b == 0 ? -0.01f : 0.01f;
-    bool bad = example->id == notes->bad && notes->count > notes->bad_after;
-    return (TrainLoss){.loss = bad ? NAN : (double)logprob[0][0]};
+            for (size_t t = 0; t < e->branch_length[b]; t++, at++)
+                if (part->dlogprob != NULL)
+                    part->dlogprob[at] = (b == 0 ? -0.01f : 0.01f) / (float)part->batch_examples;
+    }
+    return 0;
 }
 
 static void follow(TrainingCases *c, const TrainSettings *s, Notes *notes) {
@@ -305,7 +305,7 @@ static void follow(TrainingCases *c, const TrainSettings *s, Notes *notes) {
     Heard heard;
     *notes = (Notes){.bad = SIZE_MAX};
     training_cases_create(c, 4);
-    c->objective = (TrainObjective){.context = notes, .share = one, .loss = note};
+    c->objective = (TrainObjective){.context = notes, .loss = note};
     if (run(c, s, NULL, NULL, &heard, NULL, &error) != 0) fail_msg("%s", error.message);
     forget(&heard);
     model_free(c->model);
@@ -369,7 +369,7 @@ static void a_loss_that_is_no_number_changes_nothing(void **state) {
     TrainSettings s = training_cases_settings(8);
     s.order = order, s.order_count = 10;
     training_cases_create(&c, 5);
-    c.objective = (TrainObjective){.context = &notes, .share = one, .loss = note};
+    c.objective = (TrainObjective){.context = &notes, .loss = note};
     assert_int_equal(run(&c, &s, NULL, NULL, &heard, NULL, &error), -1);
     assert_int_equal(error.code, ERROR_NUMERIC);
     if (strstr(error.message, "step 4") == NULL || strstr(error.message, "example 7") == NULL)

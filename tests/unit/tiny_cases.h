@@ -50,13 +50,16 @@ static inline double *golden_read(const Golden *g, const char *name, size_t *cou
     const char *type = json_string_value(json_object_get(entry, "dtype"));
     size_t begin = (size_t)json_integer_value(json_array_get(at, 0)),
            end = (size_t)json_integer_value(json_array_get(at, 1));
-    bool wide = strcmp(type, "F64") == 0;
+    bool wide = strcmp(type, "F64") == 0, whole = strcmp(type, "I32") == 0;
     size_t n = (end - begin) / (wide ? 8 : 4);
     double *out = malloc((n + 1) * sizeof *out);
     for (size_t i = 0; i < n; i++) {
         float f;
+        int32_t w;
         if (wide)
             memcpy(out + i, g->data + begin + 8 * i, 8);
+        else if (whole)
+            memcpy(&w, g->data + begin + 4 * i, 4), out[i] = (double)w;
         else
             memcpy(&f, g->data + begin + 4 * i, 4), out[i] = (double)f;
     }

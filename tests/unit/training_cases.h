@@ -43,7 +43,7 @@ static inline void training_cases_create(TrainingCases *c, uint64_t seed) {
     Error error = {0};
     if (kernel_table_create(&c->kernels, 1, &error) != 0) fail_msg("%s", error.message);
     training_cases_fill(c, seed);
-    c->context = (DpoContext){.settings = {.beta = 0.1}, .reference = c->reference};
+    c->context = (DpoContext){.loss = preference_loss_sigmoid(0.1, 0), .reference = c->reference};
     c->objective = dpo_objective(&c->context);
     c->model = tiny_load("llama_tied", &c->kernels, DTYPE_F32, true, false);
 }

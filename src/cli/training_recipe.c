@@ -1,0 +1,36 @@
+#include "cli/training_recipe.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+int training_recipe_read(Recipe *recipe, const Session *session, const char *model, const char *output,
+                         const char *data, const char *const *preset, size_t presets, const OptionList *set,
+                         Error *error) {
+    char *own[4] = {0};
+    size_t n = 0;
+    const char **sets = calloc(presets + set->count + 4, sizeof *sets);
+    bool failed = sets == NULL || asprintf(&own[0], "model=%s", model) < 0 ||
+                  asprintf(&own[1], "output=%s", output) < 0 || asprintf(&own[2], "data.offline=%s", data) < 0 ||
+                  asprintf(&own[3], "precision=%s", session->common->precision) < 0;
+    int result = failed ? error_set(error, ERROR_MEMORY, "no memory for the settings") : 0;
+    for (size_t i = 0; i < 4 && result == 0; i++) sets[n++] = own[i];
+    for (size_t i = 0; i < presets && result == 0; i++) sets[n++] = preset[i];
+    for (size_t i = 0; i < set->count && result == 0; i++) sets[n++] = set->item[i];
+    if (result == 0) result = recipe_parse(recipe, "{}", 2, "--set", ".", sets, n, error);
+    for (int i = 0; i < 4; i++) free(own[i]);
+    free(sets);
+    return result;
+}
+
+EncodeRules training_recipe_rules(const Recipe *recipe, const Chat *chat, const HfConfig *config) {
+    size_t context = config->max_positions, longest = recipe->data.max_tokens;
+    return (EncodeRules){.chat = chat,
+                         .wrap = recipe->data.chat == RECIPE_CHAT_ALWAYS ||
+                                 (recipe->data.chat == RECIPE_CHAT_AUTO && chat->chat_template != NULL),
+                         .system = recipe->data.system,
+                         .end = recipe->reward.response_end == RECIPE_RESPONSE_END_TEMPLATE ? CHAT_END_TEMPLATE
+                                                                                            : CHAT_END_STOP,
+                         .max_tokens = longest < context ? longest : context,
+                         .vocabulary = config->vocabulary,
+                         .overlong = recipe->data.overlong == RECIPE_OVERLONG_CUT ? OVERLONG_CUT : OVERLONG_DROP};
+}
