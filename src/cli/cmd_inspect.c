@@ -58,7 +58,7 @@ COMMAND_DEFINE(inspect, InspectValues, options, .summary = "what is in a file, a
                .arguments = "[TOPIC] PATH", .least = 1, .most = 2,
                .description =
                    "PATH alone: a safetensors file, a GGUF file or a checkpoint directory, listed. With a topic:\n"
-                   "  tokenizer  ids of texts; PATH: checkpoint directory, tokenizer.json or GGUF file\n"
+                   "  tokenizer  ids of texts; PATH: checkpoint directory, tokenizer.json, tokenizer.model or GGUF file\n"
                    "  template   conversations as the model reads them; PATH: checkpoint directory or a .jinja file\n"
                    "  example    one training row, every token with its id, those in the loss marked\n"
                    "  logits     raw logits of token rows, as safetensors: \"N.logits\" (positions, V) for row N\n"

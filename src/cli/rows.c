@@ -1,5 +1,7 @@
 #include "cli/rows.h"
 
+#include "formats/hf_tokenizer.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,11 +21,7 @@ void rows_free(Rows *rows) {
 
 int rows_load_chat(Chat *chat, const char *directory, Error *error) {
     *chat = (Chat){0};
-    char *tokenizer = file_join(directory, "tokenizer.json");
-    if (tokenizer == NULL) return error_set(error, ERROR_MEMORY, "no memory for a file name");
-    bool there = file_exists(tokenizer);
-    free(tokenizer);
-    if (there) return chat_load(chat, directory, error);
+    if (hf_tokenizer_is_there(directory)) return chat_load(chat, directory, error);
     HfConfig config;
     if (hf_config_read(&config, directory, error) != 0) return -1;
     for (size_t i = 0; i < config.eos_count && i < CHAT_STOP_MAX; i++)
@@ -78,7 +76,7 @@ int rows_read(Rows *rows, const char *path, const Chat *chat, const char *system
         if (chat->tokenizer == NULL && !preference_row_is_tokens(row->prompt))
             result =
                 error_set(error, ERROR_INPUT,
-                          "the model has no tokenizer.json, so only rows of token ids (prompt_ids, ...) can be read");
+                          "the model has no tokenizer.json or tokenizer.model, so only rows of token ids (prompt_ids, ...) can be read");
         if (result == 0) result = preference_data_prepare_row(&rules, row, error);
         if (result == 0) {
             json_t *extra = preference_data_variables(&rules, row);

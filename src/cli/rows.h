@@ -21,7 +21,7 @@ void rows_free(Rows *rows);
  * else ERROR_INPUT that names the row. */
 int rows_check_model(const Rows *rows, const HfConfig *config, Error *error);
 
-/* Loads the tokenizer and the template of a model directory; where it has no tokenizer.json, *chat only knows the end
+/* Loads the tokenizer and the template of a model directory; where it has no tokenizer, *chat only knows the end
  * tokens of its configuration. */
 int rows_load_chat(Chat *chat, const char *directory, Error *error);
 

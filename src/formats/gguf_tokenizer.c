@@ -1,6 +1,8 @@
 #include "formats/gguf_tokenizer.h"
 #include "formats/spm_merges.h"
+#include "formats/tokenizer_document.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,8 +62,8 @@ static int read_vocabulary(const Gguf *g, json_t *vocab, GgufArray tokens, Error
     return 0;
 }
 
-/* Phi-3's special tokens take the white space behind them along; GGUF has no key for that, so it goes by the
- * architecture. */
+/* Phi-3's special tokens take the ASCII white space behind them along, as llama.cpp does it; GGUF has no key for that,
+ * so it goes by the architecture. */
 static bool takes_space_behind(const Gguf *g, GgufString token) {
     GgufString architecture = {"", 0};
     if (gguf_string(g, "general.architecture", &architecture, NULL) != 0 || !equals(architecture, "phi3")) return false;
@@ -82,9 +84,8 @@ static int read_added(const Gguf *g, json_t *added, GgufArray tokens, bool spm, 
         if (!special && type != TYPE_USER_DEFINED) continue;
         if (t.bytes == 0)
             return error_set(error, ERROR_INPUT, "%s: the special token %lld is empty", gguf_name(g), (long long)id);
-        json_t *entry =
-            json_pack("{s:I, s:s%, s:b, s:b, s:b, s:b, s:b}", "id", id, "content", t.text, t.bytes, "single_word", 0,
-                      "lstrip", 0, "rstrip", takes_space_behind(g, t), "normalized", 0, "special", special);
+        const DocumentToken token = {t.text, t.bytes, id, special, takes_space_behind(g, t)};
+        json_t *entry = tokenizer_document_added(&token);
         if (entry == NULL || json_array_append_new(added, entry) != 0) return no_memory(g, error);
     }
     return 0;
@@ -134,24 +135,6 @@ static json_t *pre_tokenizer(const PreTokenizer *pre) {
                      "individual_digits", 1, bytes);
 }
 
-static json_t *spm_normalizer(bool prefix) {
-    json_t *replace =
-        json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", " ", "content", "\u2581");
-    if (!prefix) return replace;
-    return json_pack("{s:s, s:[{s:s, s:s}, o]}", "type", "Sequence", "normalizers", "type", "Prepend", "prepend",
-                     "\u2581", replace);
-}
-
-static json_t *spm_decoder(bool prefix) {
-    json_t *replace =
-        json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern", "String", "\u2581", "content", " ");
-    if (!prefix)
-        return json_pack("{s:s, s:[o, {s:s}, {s:s}]}", "type", "Sequence", "decoders", replace, "type", "ByteFallback",
-                         "type", "Fuse");
-    return json_pack("{s:s, s:[o, {s:s}, {s:s}, {s:s, s:s, s:i, s:i}]}", "type", "Sequence", "decoders", replace,
-                     "type", "ByteFallback", "type", "Fuse", "type", "Strip", "content", " ", "start", 1, "stop", 0);
-}
-
 /* The text of the token that a key names (a new reference); NULL without failure where there is none. */
 static int special_token(const Gguf *g, const char *key, json_t **text, int64_t *id, Error *error) {
     GgufArray tokens;
@@ -167,52 +150,46 @@ static int special_token(const Gguf *g, const char *key, json_t **text, int64_t 
                          : 0;
 }
 
-static int append_piece(json_t *list, const json_t *special, const char *sequence, int type_id) {
-    json_t *piece = special != NULL ? json_pack("{s:{s:s, s:i}}", "SpecialToken", "id", json_string_value(special),
-                                                "type_id", type_id)
-                                    : json_pack("{s:{s:s, s:i}}", "Sequence", "id", sequence, "type_id", type_id);
-    return json_array_append_new(list, piece);
-}
-
-/* TemplateProcessing with what stands in front and behind; null where nothing does. */
+/* What stands in front of and behind a text; null where nothing does. */
 static int post_processor(const Gguf *g, bool add_bos, json_t **processor, Error *error) {
     json_t *token[2] = {NULL, NULL};
-    int64_t id[2];
+    int64_t id[2] = {-1, -1};
     bool add[2] = {add_bos, false};
     static const char *const keys[2][2] = {{"tokenizer.ggml.add_bos_token", "tokenizer.ggml.bos_token_id"},
                                            {"tokenizer.ggml.add_eos_token", "tokenizer.ggml.eos_token_id"}};
-    json_t *specials = json_object(), *single = json_array(), *pair = json_array();
-    int result = -1, failed = 0;
-    for (int i = 0; i < 2; i++) {
-        if (gguf_bool(g, keys[i][0], &add[i], error) != 0) goto done;
-        if (add[i] && special_token(g, keys[i][1], &token[i], &id[i], error) != 0) goto done;
-        if (token[i] == NULL) continue;
-        const char *text = json_string_value(token[i]);
-        json_t *entry = json_pack("{s:s, s:[I], s:[s]}", "id", text, "ids", (json_int_t)id[i], "tokens", text);
-        failed |= json_object_set_new(specials, text, entry);
+    int result = 0;
+    for (int i = 0; i < 2 && result == 0; i++) {
+        result = gguf_bool(g, keys[i][0], &add[i], error);
+        if (result == 0 && add[i]) result = special_token(g, keys[i][1], &token[i], &id[i], error);
     }
-    result = 0;
-    *processor = json_null();
-    if (token[0] == NULL && token[1] == NULL) goto done;
-    for (int k = 0; k < 3; k++) { // A; A and B
-        json_t *list = k == 0 ? single : pair;
-        int type_id = k == 2;
-        if (token[0] != NULL) failed |= append_piece(list, token[0], NULL, type_id);
-        failed |= append_piece(list, NULL, k == 2 ? "B" : "A", type_id);
-        if (token[1] != NULL) failed |= append_piece(list, token[1], NULL, type_id);
+    if (result == 0) {
+        const DocumentEnd before = {json_string_value(token[0]), id[0]}, behind = {json_string_value(token[1]), id[1]};
+        *processor = tokenizer_document_post_processor(&before, &behind);
+        if (*processor == NULL) result = no_memory(g, error);
     }
-    *processor = json_pack("{s:s, s:O, s:O, s:O}", "type", "TemplateProcessing", "single", single, "pair", pair,
-                           "special_tokens", specials);
-    if (failed || *processor == NULL) {
-        json_decref(*processor);
-        result = no_memory(g, error);
-    }
-done:
     json_decref(token[0]);
     json_decref(token[1]);
-    json_decref(specials);
-    json_decref(single);
-    json_decref(pair);
+    return result;
+}
+
+/* [GT-1] */
+static int read_scores(const Gguf *g, const json_t *vocab, json_t *merges, GgufArray tokens, Error *error) {
+    GgufArray scores;
+    if (gguf_numbers(g, "tokenizer.ggml.scores", &scores, error) != 0) return -1;
+    if (scores.count != tokens.count)
+        return error_set(error, ERROR_INPUT, "%s: has %zu tokens, but %zu scores (tokenizer.ggml.scores)", gguf_name(g),
+                         tokens.count, scores.count);
+    size_t count = tokens.count;
+    SpmPiece *piece = calloc(count + 1, sizeof *piece);
+    int result = piece == NULL ? no_memory(g, error) : 0;
+    for (size_t i = 0; i < count && result == 0; i++) {
+        GgufString token = gguf_next_string(&tokens);
+        piece[i] = (SpmPiece){token.text, token.bytes, gguf_next_number(&scores)};
+        if (isnan(piece[i].score))
+            result = error_set(error, ERROR_INPUT, "%s: the score of token %zu is not a number", gguf_name(g), i);
+    }
+    if (result == 0) result = spm_merges(piece, count, vocab, merges, gguf_name(g), error);
+    free(piece);
     return result;
 }
 
@@ -220,7 +197,7 @@ done:
 static int assemble(const Gguf *g, const PreTokenizer *pre, json_t *vocab, json_t *merges, json_t *added,
                     json_t **document, Error *error) {
     bool spm = pre == NULL, prefix = true, add_bos = spm || pre->add_bos;
-    json_t *post, *unknown = NULL;
+    json_t *post = NULL, *unknown = NULL;
     int64_t id;
     if (gguf_bool(g, "tokenizer.ggml.add_space_prefix", &prefix, error) != 0) return -1;
     if (spm && special_token(g, "tokenizer.ggml.unknown_token_id", &unknown, &id, error) != 0) return -1;
@@ -228,15 +205,26 @@ static int assemble(const Gguf *g, const PreTokenizer *pre, json_t *vocab, json_
         json_decref(unknown);
         return -1;
     }
-    json_t *normalizer = spm ? spm_normalizer(prefix) : pre->nfc ? json_pack("{s:s}", "type", "NFC") : json_null();
-    json_t *model = json_pack("{s:s, s:n, s:o, s:n, s:n, s:b, s:b, s:b, s:O, s:O}", "type", "BPE", "dropout",
-                              "unk_token", unknown != NULL ? unknown : json_null(), "continuing_subword_prefix",
-                              "end_of_word_suffix", "fuse_unk", spm, "byte_fallback", spm, "ignore_merges",
-                              !spm && pre->ignore_merges, "vocab", vocab, "merges", merges);
+    if (spm) {
+        const SpmDocument parts = {.vocab = vocab,
+                                   .merges = merges,
+                                   .added = added,
+                                   .post_processor = post,
+                                   .unknown = json_string_value(unknown),
+                                   .byte_fallback = true,
+                                   .prefix = prefix};
+        *document = tokenizer_document_spm(&parts);
+        json_decref(unknown);
+        return *document == NULL ? no_memory(g, error) : 0;
+    }
+    json_t *model =
+        json_pack("{s:s, s:n, s:n, s:n, s:n, s:b, s:b, s:b, s:O, s:O}", "type", "BPE", "dropout", "unk_token",
+                  "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", 0, "byte_fallback", 0, "ignore_merges",
+                  pre->ignore_merges, "vocab", vocab, "merges", merges);
     *document = json_pack("{s:s, s:n, s:n, s:O, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation", "padding",
-                          "added_tokens", added, "normalizer", normalizer, "pre_tokenizer",
-                          spm ? json_null() : pre_tokenizer(pre), "post_processor", post, "decoder",
-                          spm ? spm_decoder(prefix) : byte_level(1, 1), "model", model);
+                          "added_tokens", added, "normalizer",
+                          pre->nfc ? json_pack("{s:s}", "type", "NFC") : json_null(), "pre_tokenizer",
+                          pre_tokenizer(pre), "post_processor", post, "decoder", byte_level(1, 1), "model", model);
     return *document == NULL ? no_memory(g, error) : 0;
 }
 
@@ -259,7 +247,7 @@ int gguf_tokenizer_json(const Gguf *gguf, json_t **document, Error *error) {
     }
     if (!spm && (pre = find_pre(gguf, error)) == NULL) goto done;
     if (read_vocabulary(gguf, vocab, tokens, error) != 0 || read_added(gguf, added, tokens, spm, error) != 0) goto done;
-    if (spm ? spm_merges(gguf, vocab, merges, error) != 0 : read_merges(gguf, merges, error) != 0) goto done;
+    if (spm ? read_scores(gguf, vocab, merges, tokens, error) != 0 : read_merges(gguf, merges, error) != 0) goto done;
     result = assemble(gguf, pre, vocab, merges, added, document, error);
 done:
     json_decref(vocab);

@@ -1,12 +1,11 @@
 #include "formats/spm_merges.h"
 
-#include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 /* token = left + right */
 typedef struct {
-    double score;
-    GgufString token;
+    SpmPiece token;
     size_t left_bytes, left_chars, right_chars;
     json_int_t id, left_id, right_id;
 } Split;
@@ -26,7 +25,7 @@ static size_t characters(const char *text, size_t bytes) {
 
 static int by_rank(const void *a, const void *b) {
     const Split *x = a, *y = b;
-    if (x->score != y->score) return x->score > y->score ? -1 : 1;
+    if (x->token.score != y->token.score) return x->token.score > y->token.score ? -1 : 1;
     if (x->left_chars != y->left_chars) return x->left_chars > y->left_chars ? -1 : 1;
     if (x->right_chars != y->right_chars) return x->right_chars > y->right_chars ? -1 : 1;
     if (x->id != y->id) return x->id < y->id ? -1 : 1;
@@ -47,14 +46,14 @@ static int append(Splits *s, Split split) {
 }
 
 /* Every way to split one token. */
-static int append_splits(Splits *s, const json_t *vocab, GgufString token, json_int_t id, double score) {
+static int append_splits(Splits *s, const json_t *vocab, SpmPiece token, json_int_t id) {
     size_t chars = characters(token.text, token.bytes);
     for (size_t left = 1, left_chars = 1; left < token.bytes; left++) {
         if (!starts_character(token.text[left])) continue;
         const json_t *l = json_object_getn(vocab, token.text, left),
                      *r = json_object_getn(vocab, token.text + left, token.bytes - left);
         if (l != NULL && r != NULL &&
-            append(s, (Split){score, token, left, left_chars, chars - left_chars, id, json_integer_value(l),
+            append(s, (Split){token, left, left_chars, chars - left_chars, id, json_integer_value(l),
                               json_integer_value(r)}) != 0)
             return -1;
         left_chars++;
@@ -62,38 +61,18 @@ static int append_splits(Splits *s, const json_t *vocab, GgufString token, json_
     return 0;
 }
 
-int spm_merges(const Gguf *gguf, const json_t *vocab, json_t *merges, Error *error) {
-    GgufArray tokens, scores;
+int spm_merges(const SpmPiece *piece, size_t count, const json_t *vocab, json_t *merges, const char *name,
+               Error *error) {
     Splits s = {0};
-    int result = -1;
-    if (gguf_strings(gguf, "tokenizer.ggml.tokens", &tokens, error) != 0 ||
-        gguf_numbers(gguf, "tokenizer.ggml.scores", &scores, error) != 0)
-        return -1;
-    if (scores.count != tokens.count)
-        return error_set(error, ERROR_INPUT, "%s: has %zu tokens, but %zu scores (tokenizer.ggml.scores)",
-                         gguf_name(gguf), tokens.count, scores.count);
-    for (json_int_t id = 0; tokens.count > 0; id++) {
-        GgufString token = gguf_next_string(&tokens);
-        double score = gguf_next_number(&scores);
-        if (isnan(score)) {
-            error_set(error, ERROR_INPUT, "%s: the score of token %lld is not a number", gguf_name(gguf),
-                      (long long)id);
-            goto done;
-        }
-        if (append_splits(&s, vocab, token, id, score) != 0) goto no_memory;
-    }
+    int result = 0;
+    for (size_t i = 0; i < count && result == 0; i++) result = append_splits(&s, vocab, piece[i], (json_int_t)i);
     if (s.count > 0) qsort(s.split, s.count, sizeof *s.split, by_rank);
-    for (size_t i = 0; i < s.count; i++) {
+    for (size_t i = 0; i < s.count && result == 0; i++) {
         const Split *p = &s.split[i];
         json_t *pair = json_pack("[s%, s%]", p->token.text, p->left_bytes, p->token.text + p->left_bytes,
                                  p->token.bytes - p->left_bytes);
-        if (pair == NULL || json_array_append_new(merges, pair) != 0) goto no_memory;
+        result = pair == NULL || json_array_append_new(merges, pair) != 0 ? -1 : 0;
     }
-    result = 0;
-    goto done;
-no_memory:
-    error_set(error, ERROR_MEMORY, "%s: no memory for the merges of its tokenizer", gguf_name(gguf));
-done:
     free(s.split);
-    return result;
+    return result == 0 ? 0 : error_set(error, ERROR_MEMORY, "%s: no memory for the merges of its tokenizer", name);
 }

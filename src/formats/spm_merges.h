@@ -5,8 +5,16 @@
  * one with the longer left part, then the longer right part; then in the order of the tokens.
  * Source: transformers' SentencePieceExtractor. */
 #pragma once
+#include "base/error.h"
 #include "base/json.h"
-#include "formats/gguf.h"
 
-/* Appends [left, right] pairs to `merges`, from tokenizer.ggml.tokens and scores. vocab: {token: id}. */
-int spm_merges(const Gguf *gguf, const json_t *vocab, json_t *merges, Error *error);
+/* A token and its score; the text is borrowed and not terminated. */
+typedef struct {
+    const char *text;
+    size_t bytes;
+    double score; // not NaN
+} SpmPiece;
+
+/* Appends [left, right] pairs to `merges`; piece i has id i. vocab: {token: id}. `name` stands in messages. */
+int spm_merges(const SpmPiece *piece, size_t count, const json_t *vocab, json_t *merges, const char *name,
+               Error *error);

@@ -14,6 +14,8 @@ struct AddedTokens {
     TokenTrie trie[2]; // normalized = false, true
 };
 
+static bool is_ascii_space(uint32_t code) { return code == ' ' || (code >= '\t' && code <= '\r'); }
+
 /* Where the character before `at` > 0 begins. */
 static size_t step_back(const char *text, size_t at) {
     do at--;
@@ -46,10 +48,10 @@ const AddedToken *added_tokens_next(const AddedTokens *tokens, bool normalized, 
         if (token->single_word &&
             (is_before(s->text, begin, unicode_is_word) || is_behind(s->text, s->bytes, end, unicode_is_word) > 0))
             continue;
-        while (token->lstrip && begin > s->end && is_before(s->text, begin, unicode_is_space))
+        while (token->lstrip && begin > s->end && is_before(s->text, begin, token->is_space))
             begin = step_back(s->text, begin);
         if (token->lstrip && begin < s->end) begin = s->end;
-        while (token->rstrip && (length = is_behind(s->text, s->bytes, end, unicode_is_space)) > 0) end += length;
+        while (token->rstrip && (length = is_behind(s->text, s->bytes, end, token->is_space)) > 0) end += length;
         if (begin >= end) continue; // white space that the token before has taken already
         s->begin = begin;
         s->end = end;
@@ -61,6 +63,7 @@ const AddedToken *added_tokens_next(const AddedTokens *tokens, bool normalized, 
 static int read_token(AddedToken *token, const json_t *json, const char *name, Error *error) {
     const json_t *content = json_need(json, "content", JSON_STRING, name, error);
     int64_t id = -1;
+    const char *white = json_string_value(json_object_get(json, "white_space"));
     int special = 0, lstrip = 0, rstrip = 0, single_word = 0, normalized;
     if (content == NULL || json_get_integer(json, "id", 0, BPE_ID_LIMIT - 1, &id, name, error) != 0 ||
         json_get_bool(json, "special", &special, name, error) != 0 ||
@@ -79,7 +82,8 @@ static int read_token(AddedToken *token, const json_t *json, const char *name, E
                           .lstrip = lstrip,
                           .rstrip = rstrip,
                           .single_word = single_word,
-                          .normalized = normalized};
+                          .normalized = normalized,
+                          .is_space = white != NULL && strcmp(white, "ascii") == 0 ? is_ascii_space : unicode_is_space};
     return 0;
 }
 

@@ -30,8 +30,8 @@
 
 typedef struct Tokenizer Tokenizer;
 
-/* path: a directory with tokenizer.json and perhaps tokenizer_config.json, or a tokenizer.json. *t is NULL after a
- * failure. */
+/* path: a checkpoint directory with tokenizer.json or tokenizer.model and perhaps tokenizer_config.json, or one of the
+ * first two (formats/hf_tokenizer.h). *t is NULL after a failure. */
 int tokenizer_load(Tokenizer **t, const char *path, Error *error);
 /* root: a parsed tokenizer.json, borrowed for the call; `name` stands in messages. */
 int tokenizer_from_json(Tokenizer **t, const json_t *root, const char *name, Error *error);

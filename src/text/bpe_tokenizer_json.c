@@ -1,4 +1,4 @@
-#include "base/file.h"
+#include "formats/hf_tokenizer.h"
 #include "text/tokenizer_json.h"
 #include "text/tokenizer_parts.h"
 
@@ -134,46 +134,23 @@ static int read_named(const Tokenizer *t, const json_t *config, const char *key,
     return 0;
 }
 
-static int read_config(Tokenizer *t, const char *path, Error *error) {
-    json_t *config = json_parse_file(path, error);
-    if (config == NULL) return -1;
-    int result = 0;
-    if (read_named(t, config, "bos_token", &t->bos, path, error) != 0 ||
-        read_named(t, config, "eos_token", &t->eos, path, error) != 0 ||
-        read_named(t, config, "pad_token", &t->pad, path, error) != 0)
-        result = -1;
-    json_decref(config);
-    return result;
-}
-
 int tokenizer_load(Tokenizer **t, const char *path, Error *error) {
+    json_t *root, *config;
+    char *name, place[512];
     *t = NULL;
-    bool directory = file_is_directory(path);
-    char *file = directory ? file_join(path, "tokenizer.json") : strdup(path),
-         *config = directory ? file_join(path, "tokenizer_config.json") : NULL;
-    json_t *root = NULL;
-    int result = -1;
-    if (file == NULL || (directory && config == NULL)) {
-        error_set(error, ERROR_MEMORY, "%s: no memory for a path", path);
-        goto done;
-    }
-    if (directory && !file_exists(file)) {
-        error_set(error, ERROR_IO,
-                  "%s: has no tokenizer.json; give a Hugging Face checkpoint directory (a tokenizer.model must be "
-                  "converted first)",
-                  path);
-        goto done;
-    }
-    if ((root = json_parse_file(file, error)) == NULL || tokenizer_from_json(t, root, file, error) != 0) goto done;
-    if (config != NULL && file_exists(config) && read_config(*t, config, error) != 0) {
+    snprintf(place, sizeof place, "%.480s/tokenizer_config.json", path);
+    if (hf_tokenizer_read(path, &root, &config, &name, error) != 0) return -1;
+    int result = tokenizer_from_json(t, root, name, error);
+    if (result == 0 && config != NULL &&
+        (read_named(*t, config, "bos_token", &(*t)->bos, place, error) != 0 ||
+         read_named(*t, config, "eos_token", &(*t)->eos, place, error) != 0 ||
+         read_named(*t, config, "pad_token", &(*t)->pad, place, error) != 0)) {
         tokenizer_free(*t);
         *t = NULL;
-        goto done;
+        result = -1;
     }
-    result = 0;
-done:
     json_decref(root);
-    free(file);
-    free(config);
+    json_decref(config);
+    free(name);
     return result;
 }

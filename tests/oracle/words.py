@@ -120,9 +120,6 @@ def _ids_file(program, path, files, report):
         raise CannotLook(f"{corpus_path} is not the corpus of {path}")
     texts = {row["i"]: row["text"] for row in map(json.loads, raw.decode("utf-8").splitlines())}
     source = find(header["file"], header["file_sha256"], path.parent.parent, files)
-    if source.suffix == ".model":
-        report.not_supported(f"{path.name}: a SentencePiece file without tokenizer.json")
-        return
     tokenizer, data = _plain(program, source), program.rows([{"text": texts[row["i"]]} for row in rows])
     try:
         plain = program.lines("inspect", "tokenizer", tokenizer, "--encode", data, "--decode")

@@ -37,6 +37,8 @@ static void flags_say_what_belongs_to_a_token(void **state) {
                  {"[" TOKEN("<a>", 1, "") ", " TOKEN("<a>b", 2, "") "]", "<a>b<a>", "[2:<a>b][1:<a>]"},
                  {"[" TOKEN("<a>", 1, ", \"lstrip\": true") "]", "x \n<a> y", "x[1: \n<a>] y"},
                  {"[" TOKEN("<a>", 1, ", \"rstrip\": true") "]", "x <a>\u00a0\u2003y", "x [1:<a>\u00a0\u2003]y"},
+                 {"[" TOKEN("<a>", 1, ", \"rstrip\": true, \"white_space\": \"ascii\"") "]", "<a> \t\v\u3000y",
+                  "[1:<a> \t\v]\u3000y"}, // llama.cpp's isspace
                  {"[" TOKEN("<a>", 1, ", \"lstrip\": true, \"rstrip\": true") "]", "<a>  <a>", "[1:<a>  ][1:<a>]"},
                  {"[" TOKEN("ab", 1, ", \"single_word\": true") "]", "ab cab ab\u0301 abc _ab ab-ab",
                   "[1:ab] cab ab\u0301 abc _ab [1:ab]-[1:ab]"},

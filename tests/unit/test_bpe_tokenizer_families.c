@@ -64,6 +64,8 @@ GOLDENS(agrees_with_hf_on_gpt2, DATA "gpt2/tokenizer.json", "hf/gpt2.jsonl.gz")
 GOLDENS(agrees_with_hf_on_llama3, DATA "llama3/tokenizer.json", "hf/llama3.jsonl.gz")
 GOLDENS(agrees_with_hf_on_qwen3, DATA "qwen3/tokenizer.json", "hf/qwen3.jsonl.gz")
 GOLDENS(agrees_with_hf_on_mistral, DATA "mistral_v1/tokenizer.json", "hf/mistral_v1.jsonl.gz")
+GOLDENS(agrees_with_hf_on_llama2, DATA "llama2/tokenizer.model", "hf/llama2.jsonl.gz")
+GOLDENS(agrees_with_hf_on_mistral_v3, DATA "mistral_v3/tokenizer.model", "hf/mistral_v3.jsonl.gz")
 GOLDENS(agrees_with_hf_on_gemma3, DATA "gemma3/tokenizer.json.xz", "hf/gemma3.jsonl.gz")
 
 /* Conversations, as the template renders them. */
@@ -99,6 +101,8 @@ int main(void) {
         cmocka_unit_test(agrees_with_hf_on_smollm2), cmocka_unit_test(agrees_with_llama_cpp_on_smollm2),
         cmocka_unit_test(agrees_with_hf_on_gpt2),    cmocka_unit_test(agrees_with_hf_on_llama3),
         cmocka_unit_test(agrees_with_hf_on_qwen3),   cmocka_unit_test(agrees_with_hf_on_mistral),
-        cmocka_unit_test(agrees_with_hf_on_gemma3),  cmocka_unit_test(agrees_on_conversations)};
+        cmocka_unit_test(agrees_with_hf_on_llama2),
+                                       cmocka_unit_test(agrees_with_hf_on_mistral_v3),
+                                       cmocka_unit_test(agrees_with_hf_on_gemma3),  cmocka_unit_test(agrees_on_conversations)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,20 +1,18 @@
+#include "base/buffer.h"
 #include "formats/spm_merges.h"
-#include "gguf_build.h"
+#include "test.h"
+#include <string.h>
 
 /* {token: id} and the merges of tokens with scores. */
-static json_t *merges_of(const char *const *tokens, const float *scores, size_t count) {
-    GgufBuild b = {0};
+static json_t *merges_of(const char *const *tokens, const double *scores, size_t count) {
+    SpmPiece piece[16];
     Error error = {0};
-    Gguf *g = NULL;
     json_t *vocab = json_object(), *merges = json_array();
-    for (size_t i = 0; i < count; i++) json_object_set_new(vocab, tokens[i], json_integer((json_int_t)i));
-    gguf_build_strings(&b, "tokenizer.ggml.tokens", tokens, count);
-    gguf_build_numbers(&b, "tokenizer.ggml.scores", 6, scores, count);
-    Buffer file = gguf_build_finish(&b);
-    assert_int_equal(gguf_from_memory(&g, file.data, file.size, "m.gguf", &error), 0);
-    if (spm_merges(g, vocab, merges, &error) != 0) fail_msg("%s", error.message);
-    gguf_close(g);
-    buffer_free(&file);
+    for (size_t i = 0; i < count; i++) {
+        piece[i] = (SpmPiece){tokens[i], strlen(tokens[i]), scores[i]};
+        json_object_set_new(vocab, tokens[i], json_integer((json_int_t)i));
+    }
+    if (spm_merges(piece, count, vocab, merges, "m", &error) != 0) fail_msg("%s", error.message);
     json_decref(vocab);
     return merges;
 }
@@ -36,9 +34,9 @@ static void ranks_as_the_extractor_does(void **state) {
     (void)state;
     const char *const tokens[] = {"a",       "b",  "c", "abc", "ab", "bc", "\u00e9", "a\u00e9", "\u00e9\u00e9c",
                                   "\u00e9c", "ca", "cb"};
-    const float scores[] = {0, 0, 0, -1, -5, -5, 0, -5, -1, -2, -7, -7};
+    const double scores[] = {0, 0, 0, -1, -5, -5, 0, -5, -1, -2, -7, -7};
     expect_order(merges_of(tokens, scores, 12), "ab c, a bc, \u00e9 \u00e9c, \u00e9 c, a b, b c, a \u00e9, c a, c b");
-    const float other[] = {0, 0, 0, -1, -5, -4, 0, -5, -1, -2, -7, -7}; // another score, another order
+    const double other[] = {0, 0, 0, -1, -5, -4, 0, -5, -1, -2, -7, -7}; // another score, another order
     expect_order(merges_of(tokens, other, 12), "ab c, a bc, \u00e9 \u00e9c, \u00e9 c, b c, a b, a \u00e9, c a, c b");
 }
 
