@@ -179,15 +179,13 @@ def check_model(program, directory, report):
 
 
 def _settings(hyper):
-    if hyper["loss"] != "sigmoid":
-        raise Unsupported(f"loss {hyper['loss']}")
     per_step = hyper["micro_batch"] * hyper["gradient_accumulation"]
     return per_step, {
         "train.steps": hyper["optimizer_steps"], "train.pairs_per_step": per_step, "train.learning_rate": hyper["learning_rate"],
         "train.schedule": hyper["schedule"], "train.warmup_steps": hyper["warmup_steps"], "train.adam_beta1": hyper["betas"][0],
         "train.adam_beta2": hyper["betas"][1], "train.adam_eps": hyper["eps"], "train.weight_decay": hyper["weight_decay"],
-        "train.clip_norm": hyper["clip"], "train.beta": hyper["beta"], "train.label_smoothing": hyper["label_smoothing"],
-        "train.checkpoint_every": 0, "export.dtype": "float32"}
+        "train.clip_norm": hyper["clip"], "train.loss_pairs": hyper["micro_batch"],
+        **losses.settings(hyper | {"loss_type": hyper["loss"]}), "train.checkpoint_every": 0, "export.dtype": "float32"}
 
 
 def check_trajectory(program, directory, report):

@@ -2,6 +2,8 @@
 #include "checkpoint_cases.h"
 #include "model/model.h"
 
+#include <math.h>
+
 /* A whole run on a tiny model, its variants, and stops at every safe point. What the numbers are is checked where they
  * are made; here it is checked that the stages fit together. */
 static KernelTable kernels;
@@ -206,6 +208,48 @@ static void policy_sums_may_be_computed_again(void **state) {
     done(&run, &recipe);
 }
 
+/* A figure of the first training step of a round: the policy is still its own reference. */
+static double first_step(const DiceRun *run, uint32_t round, const char *name) {
+    char *lines = NULL;
+    if (run_store_get_steps(run->store, round, &lines, &error) != 0) fail_msg("%s", error.message);
+    json_t *step = json_parse(lines, strcspn(lines, "\n"), "step", 1, &error);
+    const json_t *value = json_object_get(step, name);
+    if (!json_is_number(value)) fail_msg("a step has no %s: %s", name, lines);
+    double number = json_number_value(value);
+    json_decref(step);
+    free(lines);
+    return number;
+}
+
+/* Whatever the loss: sums that ld_alpha weighs are stored apart from others, those of generated pairs come from their
+ * recorded tokens, and both are the policy's own before it moves. */
+static void losses_find_the_policy_at_its_reference(void **state) {
+    (void)state;
+    static const char *const batches[] = {"train.loss=aot + 0.1 sft", "train.ld_alpha=0.5", "train.loss_pairs=2"};
+    static const char *const weights[] = {"train.use_weighting=true"};
+    static const char *const nothing[] = {"train.loss=simpo", "train.beta=2"};
+    const double most[] = {0, 1e-6}; // the sampler's log-probs are summed in another order
+    DiceRun run;
+    Recipe recipe;
+    finished(&run, &recipe, "aot", batches, 3);
+    for (uint32_t round = 0; round < 2; round++) {
+        assert_true(fabs(first_step(&run, round, "rewards/chosen")) <= most[round]);
+        assert_true(fabs(first_step(&run, round, "rewards/rejected")) <= most[round]);
+        assert_true(fabs(first_step(&run, round, "loss/aot") - log(2)) <= 1e-15 + most[round]);
+        assert_true(fabs(first_step(&run, round, "loss") - log(2) - 0.1 * first_step(&run, round, "loss/sft")) < 1e-14);
+    }
+    done(&run, &recipe);
+    finished(&run, &recipe, "weighted", weights, 1);
+    for (uint32_t round = 0; round < 2; round++) {
+        assert_true(fabs(first_step(&run, round, "rewards/margins")) <= most[round]);
+        assert_true(fabs(first_step(&run, round, "loss") - log(2)) > 1e-3);
+    }
+    done(&run, &recipe);
+    finished(&run, &recipe, "simpo", nothing, 2);
+    assert_true(first_step(&run, 0, "rewards/chosen") < -1); // beta times the mean log-prob of a token
+    done(&run, &recipe);
+}
+
 /* Noise times a multiple drops pairs; all of them is an error that says what to do. */
 static void small_gaps_may_be_dropped(void **state) {
     (void)state;
@@ -306,6 +350,7 @@ int main(void) {
         cmocka_unit_test(gamma_decides_what_is_sampled),
         cmocka_unit_test(prompts_may_come_without_pairs),
         cmocka_unit_test(policy_sums_may_be_computed_again),
+        cmocka_unit_test(losses_find_the_policy_at_its_reference),
         cmocka_unit_test(small_gaps_may_be_dropped),
         cmocka_unit_test(rounds_may_be_added),
         cmocka_unit_test(every_safe_point_can_be_left),

@@ -115,6 +115,71 @@ static void the_gradient_is_the_slope(void **state) {
     check_slope(&sft, 70);
 }
 
+/* A loss whose examples depend on each other: half the square of the batch's mean sum of log-probs. Only whole batches
+ * may come, of `batch` examples or what is left. */
+typedef struct {
+    size_t batch, calls, examples;
+} Square;
+
+static int square_loss(const void *context, const TrainPart *part, TrainLoss *mean, Error *e) {
+    (void)e;
+    Square *square = (Square *)(uintptr_t)context;
+    double x = 0, N = (double)part->batch_examples;
+    size_t tokens = 0, first_tokens = 0;
+    assert_int_equal(part->examples, part->batch_examples);
+    assert_true(part->examples <= square->batch && part->log_sum_square != NULL);
+    for (size_t i = 0; i < part->examples; i++) {
+        tokens += part->example[i]->branch_length[0] + part->example[i]->branch_length[1];
+        first_tokens += part->example[i]->branch_length[0];
+    }
+    assert_int_equal(first_tokens, part->batch_tokens);
+    for (size_t t = 0; t < tokens; t++) x += (double)part->logprob[t] / N;
+    for (size_t t = 0; t < tokens; t++) assert_true(part->log_sum_square[t] < 0 && part->log_sum_square[t] > -7);
+    for (size_t t = 0; part->dlogprob != NULL && t < tokens; t++) part->dlogprob[t] = (float)(0.01 * x / N);
+    mean->loss += 0.005 * x * x;
+    square->calls++;
+    square->examples += part->examples;
+    return 0;
+}
+
+/* Batches that do not fit into a micro-batch go forward twice: same loss to the bit, same gradient. The mean of the
+ * squares is not the square of the mean (planted: another batch size). */
+static void whole_batches_may_be_larger_than_a_micro_batch(void **state) {
+    (void)state;
+    size_t n = model_weight_count(cases.model), tokens, rows = 0;
+    float *g = model_gradients(cases.model), *at_once = malloc(n * sizeof(float));
+    double expected = 0, loss = 0;
+    Square square = {.batch = 5}, other = {.batch = 4};
+    for (size_t i = 0; i < CASES_PAIRS; i++) rows += train_pass_example_rows(all[i]);
+    for (size_t first = 0; first < CASES_PAIRS; first += 5) {
+        size_t count = CASES_PAIRS - first < 5 ? CASES_PAIRS - first : 5;
+        double x = 0;
+        for (size_t i = first; i < first + count; i++) x += (sum_of(i, 0) + sum_of(i, 1)) / (double)count;
+        expected += 0.005 * x * x * (double)count / CASES_PAIRS;
+    }
+    const TrainObjective objective = {
+        .context = &square, .batch_examples = 5, .whole_batches = true, .log_sum_square = true, .loss = square_loss};
+    for (size_t k = 0; k < 3; k++) {
+        square.calls = square.examples = 0;
+        TrainLoss mean = run(&objective, micro[2 - k], CASES_PAIRS, true, &tokens);
+        assert_true(square.calls == 3 && square.examples == CASES_PAIRS);
+        assert_int_equal(tokens, rows);
+        if (k == 0) memcpy(at_once, g, n * sizeof(float)), loss = mean.loss;
+        double most = 0, difference = 0;
+        for (size_t i = 0; i < n; i++) {
+            most = fmax(most, fabs((double)at_once[i]));
+            difference = fmax(difference, fabs((double)g[i] - (double)at_once[i]));
+        }
+        assert_true(mean.loss == loss && fabs(loss - expected) < 1e-9 * expected && difference < 1e-5 * most);
+        assert_true(run(&objective, micro[2 - k], CASES_PAIRS, false, NULL).loss == loss);
+    }
+    free(at_once);
+    check_slope(&objective, 70);
+    TrainObjective planted = objective;
+    planted.context = &other, planted.batch_examples = 4;
+    assert_true(fabs(run(&planted, 70, CASES_PAIRS, false, NULL).loss - expected) > 1e-4 * expected);
+}
+
 /* Gradients add up over calls; a pass without one leaves them alone. */
 static void gradients_are_added(void **state) {
     (void)state;
@@ -164,6 +229,7 @@ int main(void) {
         TEST(a_pass_is_the_mean_over_its_examples),
         TEST(shares_weigh_the_mean),
         TEST(the_gradient_is_the_slope),
+        TEST(whole_batches_may_be_larger_than_a_micro_batch),
         TEST(gradients_are_added),
         TEST(names_the_example),
     };
