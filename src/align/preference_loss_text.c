@@ -71,5 +71,19 @@ void preference_loss_reference(Buffer *out) {
         "cdpo "
         "for\n"
         "  the smoothed loss. Everything else here is TRL 1.16's arithmetic in any case.\n");
+    buffer_append_text(
+        out,
+        "\n## What is logged\n"
+        "Every training step and, with `eval_` in front, every validation has, as means over its pairs:\n\n"
+        "| metric | meaning |\n"
+        "|---|---|\n"
+        "| `loss` | what is minimised |\n"
+        "| `loss/NAME` | where several losses are summed: each, without its weight |\n"
+        "| `rewards/chosen`, `rewards/rejected` | b u of the response: above 0 where the policy finds it likelier than "
+        "the reference does |\n"
+        "| `rewards/margins` | chosen minus rejected. It should rise; if both rewards fall with it, the policy "
+        "unlearns chosen answers too |\n"
+        "| `rewards/accuracies` | share of pairs whose margin is above 0 (a tie counts as 0) |\n"
+        "| `logps/chosen`, `logps/rejected` | pi of the response |\n");
     for (LossInput input = LOSS_OF_SCORES; input <= LOSS_OF_BATCHES; input++) append_losses(out, input);
 }

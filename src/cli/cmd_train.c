@@ -23,7 +23,7 @@ static const Option options[] = {
     {"out", 'o', OPTION_TEXT, offsetof(Values, out), "DIRECTORY", NULL, 0, 0,
      "the trained checkpoint; OUT.checkpoints holds metrics and what continues an interrupted training (needed)"},
     {"method", 0, OPTION_CHOICE, offsetof(Values, method), "dpo|sft", "dpo", 0, 0,
-     "DPO on pairs, or cross-entropy on the (chosen) answers"},
+     "DPO, or whichever loss train.loss names, on pairs; or cross-entropy on the (chosen) answers"},
     {"reference", 'r', OPTION_TEXT, offsetof(Values, reference), "DIRECTORY", NULL, 0, 0,
      "reference of the DPO loss (default: the start model)"},
     {"validation", 0, OPTION_TEXT, offsetof(Values, validation), "FILE", NULL, 0, 0,
@@ -327,14 +327,17 @@ static int run(const void *values, Session *session, Error *error) {
 }
 
 COMMAND_DEFINE(
-    train, Values, options, .summary = "DPO or SFT on a file of rows", .arguments = "", .least = 0, .most = 0,
+    train, Values, options, .summary = "DPO (or another preference loss) or SFT on a file of rows", .arguments = "",
+    .least = 0, .most = 0,
     .description =
         "The trainer of `dice run` on its own. The reference log-probs of DPO are computed once, before the first "
         "step.\n"
         "Interrupted, the same command continues from the newest checkpoint in OUT.checkpoints and ends with the same\n"
         "weights. Keys are those of a recipe: train.learning_rate, train.steps, train.pairs_per_step, train.beta, ...\n"
-        "(`dice help recipe`). Rows that are tokenised already ({\"prompt_ids\", \"chosen_ids\", \"rejected_ids\"}) "
+        "(`dice help recipe`); `dice help losses` explains train.loss. Rows that are tokenised already "
+        "({\"prompt_ids\", \"chosen_ids\", \"rejected_ids\"}) "
         "are taken as they are.",
     .examples =
         "  dice train --model SFT --data pairs.jsonl --out DPO --set train.learning_rate=5e-6 --set train.epochs=2\n"
+        "  dice train --model SFT --data pairs.jsonl --out IPO --set train.loss=ipo --set train.beta=0.05\n"
         "  dice train --method sft --model BASE --data answers.jsonl --out SFT --set train.schedule=cosine");
