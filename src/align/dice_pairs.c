@@ -2,6 +2,7 @@
 
 #include "align/implicit_reward.h"
 #include "align/pair_select.h"
+#include "align/rank_agreement.h"
 #include "align/replay_mix.h"
 #include "align/round_export.h"
 
@@ -15,10 +16,15 @@ typedef struct {
     uint32_t round;
     RoundTable table;
     double *reward, *policy, *reference; // (N, K) nats
+    double *before;                      // (N, K) nats: the reward of the round before; NULL where it is not asked for
     int32_t *chars;                      // (N, K)
     const char **text;                   // (N, K)
     SelectedPair *pair;                  // (N)
+    StoredPair *stored;                  // (N) the pairs as they will be kept
     PairCounts counts;
+    size_t anchored;       // pairs whose rejected response is of round 1
+    double agreement;      // mean over the prompts; NaN where it was not asked for
+    double pair_gap_chars; // of the pairs as they are
     LengthFit fit;
     double noise_sd;
 } Pairing;
@@ -33,10 +39,12 @@ static void pairing_free(Pairing *p) {
     free(p->chars);
     free(p->text);
     free(p->pair);
+    free(p->before);
+    free(p->stored);
 }
 
 static int pairing_create(Pairing *p, DiceRun *run, uint32_t round, Error *error) {
-    *p = (Pairing){.run = run, .round = round};
+    *p = (Pairing){.run = run, .round = round, .agreement = NAN};
     if (round_table_load(&p->table, run, round, error) != 0) return -1;
     size_t cells = p->table.prompts * p->table.responses + 1;
     p->reward = calloc(cells, sizeof *p->reward);
@@ -45,8 +53,9 @@ static int pairing_create(Pairing *p, DiceRun *run, uint32_t round, Error *error
     p->chars = calloc(cells, sizeof *p->chars);
     p->text = calloc(cells, sizeof *p->text);
     p->pair = calloc(p->table.prompts + 1, sizeof *p->pair);
-    if (p->reward != NULL && p->policy != NULL && p->reference != NULL && p->chars != NULL && p->text != NULL &&
-        p->pair != NULL)
+    p->stored = calloc(p->table.prompts + 1, sizeof *p->stored);
+    if (p->stored != NULL && p->reward != NULL && p->policy != NULL && p->reference != NULL && p->chars != NULL &&
+        p->text != NULL && p->pair != NULL)
         return 0;
     return no_memory(error);
 }
@@ -73,6 +82,17 @@ static int read_sums(Pairing *p, const char *model, double *sums, Error *error) 
     return 0;
 }
 
+/* p->before: log pi(t-2) - log pi(t-3), or - log pi(-1); one side of it is there, `model` gave the other. */
+static int read_previous(Pairing *p, const char *model, Error *error) {
+    size_t cells = p->table.prompts * p->table.responses;
+    bool initial = p->run->recipe->reward.reference == RECIPE_REFERENCE_INITIAL;
+    if ((p->before = calloc(cells + 1, sizeof *p->before)) == NULL) return no_memory(error);
+    if (read_sums(p, model, p->before, error) != 0) return -1;
+    for (size_t at = 0; at < cells; at++)
+        p->before[at] = initial ? p->before[at] - p->reference[at] : p->reference[at] - p->before[at];
+    return 0;
+}
+
 static int read_rewards(Pairing *p, Error *error) {
     const RoundTable *t = &p->table;
     json_t *summary = dice_run_summary(p->run, p->round, "score", error);
@@ -83,6 +103,8 @@ static int read_rewards(Pairing *p, Error *error) {
     p->noise_sd = json_number_value(json_object_get(summary, "noise_sd"));
     int result = read_sums(p, reference == NULL ? "" : reference, p->reference, error);
     if (result == 0 && rescored) result = read_sums(p, policy == NULL ? "" : policy, p->policy, error);
+    const char *previous = json_string_value(json_object_get(summary, "previous"));
+    if (result == 0 && previous != NULL && previous[0] != 0) result = read_previous(p, previous, error);
     json_decref(summary);
     if (result != 0) return -1;
     for (size_t at = 0; at < t->prompts * t->responses; at++) {
@@ -126,33 +148,91 @@ static double reward_spread(const ScoredResponses *s) {
     return counted == 0 ? 0 : total / (double)counted;
 }
 
-static int put_pairs(Pairing *p, Error *error) {
+/* The selected pairs as they will be kept. */
+static void list_pairs(Pairing *p) {
     size_t K = p->table.responses;
+    for (size_t i = 0; i < p->counts.pairs; i++) {
+        const SelectedPair *s = &p->pair[i];
+        p->stored[i] = (StoredPair){.round = p->round,
+                                    .prompt = p->table.prompt[s->prompt],
+                                    .chosen_k = (uint32_t)s->chosen,
+                                    .rejected_k = (uint32_t)s->rejected,
+                                    .chosen_reward = p->reward[s->prompt * K + s->chosen],
+                                    .rejected_reward = p->reward[s->prompt * K + s->rejected],
+                                    .chosen_score = s->chosen_score,
+                                    .rejected_score = s->rejected_score};
+    }
+}
+
+/* [CREAM] Soft labels: the agreement of this round's reward with the one before. */
+static int doubt_pairs(Pairing *p, const ScoredResponses *scored, Error *error) {
+    ScoredResponses before = *scored;
+    LengthFit fit;
+    if (p->before == NULL) return 0;
+    before.reward_nats = p->before;
+    if (fit_alpha(p->run->recipe, &before, &fit, error) != 0) return -1;
+    p->agreement = rank_agreement_mean(scored, p->fit.alpha, &before, fit.alpha);
+    for (size_t i = 0; i < p->counts.pairs; i++)
+        p->stored[i].doubt = 1 - (p->run->recipe->pairs.soft_label == RECIPE_SOFT_LABEL_ROUND
+                                      ? p->agreement
+                                      : rank_agreement(scored, p->fit.alpha, &before, fit.alpha, p->pair[i].prompt));
+    return 0;
+}
+
+/* The rejected response of a prompt's pair in round 1 takes the place of this round's, unless it is the chosen text. Its
+ * reward and score stay those of its own round. */
+static void anchor_pair(Pairing *p, size_t i, const RoundTable *first, const StoredPair *anchor) {
+    StoredPair *pair = &p->stored[i];
+    const StoredResponse *r = round_table_find(first, anchor->prompt, anchor->rejected_k);
+    if (r == NULL || strcmp(r->text, p->text[p->pair[i].prompt * p->table.responses + pair->chosen_k]) == 0) return;
+    const SelectedPair *s = &p->pair[i];
+    p->pair_gap_chars +=
+        ((double)p->chars[s->prompt * p->table.responses + s->rejected] - (double)r->chars) / (double)p->counts.pairs;
+    pair->rejected_k = anchor->rejected_k;
+    pair->rejected_reward = anchor->rejected_reward;
+    pair->rejected_score = anchor->rejected_score;
+    pair->rejected_age = p->round - 1;
+    p->anchored++;
+}
+
+static int anchor_pairs(Pairing *p, Error *error) {
+    RoundTable first;
+    StoredPair *anchor = NULL;
+    size_t anchors, a = 0;
+    if (p->run->recipe->pairs.select != RECIPE_SELECT_ANCHORED || p->round < 2) return 0;
+    if (run_store_get_pairs(p->run->store, 1, &anchor, &anchors, error) != 0) return -1;
+    int result = round_table_load(&first, p->run, 1, error);
+    for (size_t i = 0; i < p->counts.pairs && result == 0; i++) { // both in the order of the prompts
+        while (a < anchors && anchor[a].prompt < p->stored[i].prompt) a++;
+        if (a < anchors && anchor[a].prompt == p->stored[i].prompt) anchor_pair(p, i, &first, &anchor[a]);
+    }
+    if (result == 0) round_table_free(&first);
+    free(anchor);
+    if (result == 0)
+        log_say(p->run->log, LOG_INFO, "%zu of %zu pairs have round 1's rejected response; the others had no pair then",
+                p->anchored, p->counts.pairs);
+    return result;
+}
+
+static int put_pairs(const Pairing *p, Error *error) {
     int result = 0;
     if (run_store_begin(p->run->store, error) != 0) return -1;
-    for (size_t i = 0; i < p->counts.pairs && result == 0; i++) {
-        const SelectedPair *s = &p->pair[i];
-        const StoredPair pair = {.round = p->round,
-                                 .prompt = p->table.prompt[s->prompt],
-                                 .chosen_k = (uint32_t)s->chosen,
-                                 .rejected_k = (uint32_t)s->rejected,
-                                 .chosen_reward = p->reward[s->prompt * K + s->chosen],
-                                 .rejected_reward = p->reward[s->prompt * K + s->rejected],
-                                 .chosen_score = s->chosen_score,
-                                 .rejected_score = s->rejected_score};
-        result = run_store_put_pair(p->run->store, &pair, error);
-    }
+    for (size_t i = 0; i < p->counts.pairs && result == 0; i++)
+        result = run_store_put_pair(p->run->store, &p->stored[i], error);
     return run_store_finish(p->run->store, result, error);
 }
 
 static json_t *describe(const Pairing *p, const ScoredResponses *scored) {
     json_t *summary = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "pairs", (json_int_t)p->counts.pairs,
-        "dropped_few", (json_int_t)p->counts.few, "dropped_ties", (json_int_t)p->counts.ties, "dropped_equal",
-        (json_int_t)p->counts.equal, "dropped_noisy", (json_int_t)p->counts.noisy, "alpha_nats_per_char", p->fit.alpha,
-        "alpha_low", p->fit.alpha_low, "alpha_times_beta", p->fit.alpha * p->run->recipe->train.beta,
-        "gap_before_chars", p->fit.gap_before_chars, "gap_after_chars", p->fit.gap_chars, "reward_spread_nats",
-        reward_spread(scored), "noise_sd_nats", p->noise_sd);
+        "{s:I, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "pairs",
+        (json_int_t)p->counts.pairs, "dropped_band", (json_int_t)p->counts.banded, "anchored", (json_int_t)p->anchored,
+        "pair_gap_chars", p->pair_gap_chars, "dropped_few", (json_int_t)p->counts.few, "dropped_ties",
+        (json_int_t)p->counts.ties, "dropped_equal", (json_int_t)p->counts.equal, "dropped_noisy",
+        (json_int_t)p->counts.noisy, "alpha_nats_per_char", p->fit.alpha, "alpha_low", p->fit.alpha_low,
+        "alpha_times_beta", p->fit.alpha * p->run->recipe->train.beta, "gap_before_chars", p->fit.gap_before_chars,
+        "gap_after_chars", p->fit.gap_chars, "reward_spread_nats", reward_spread(scored), "noise_sd_nats", p->noise_sd);
+    if (summary != NULL && !isnan(p->agreement))
+        json_object_set_new(summary, "rank_agreement", json_real(p->agreement));
     if (summary != NULL)
         json_object_set_new(summary, "alpha_high",
                             isfinite(p->fit.alpha_high) ? json_real(p->fit.alpha_high) : json_null());
@@ -167,6 +247,36 @@ static int no_pairs(const Pairing *p, Error *error) {
         p->round, p->table.prompts, round_table_filter(p->run).min_responses, p->run->recipe->output, p->round);
 }
 
+static PairRules rules_of(const Pairing *p) {
+    const Recipe *r = p->run->recipe;
+    return (PairRules){.rule = r->pairs.select == RECIPE_SELECT_MEAN_2SD ? PAIR_MEAN_2SD
+                               : r->pairs.select == RECIPE_SELECT_RANDOM ? PAIR_RANDOM
+                                                                         : PAIR_BEST_WORST,
+                       .min_responses = 2,
+                       .min_gap = r->reward.min_gap_noise * p->noise_sd,
+                       .band_low = r->pairs.band_low,
+                       .band_high = r->pairs.band_high,
+                       .seed = r->seed,
+                       .round = p->round,
+                       .number = p->table.prompt};
+}
+
+/* What the options of pair selection did, where they did something. */
+static void say_options(const Pairing *p) {
+    const Log *log = p->run->log;
+    if (p->counts.banded > 0)
+        log_say(log, LOG_INFO, "%zu pairs have a gap outside of the band from pairs.band_low to pairs.band_high",
+                p->counts.banded);
+    if (p->counts.noisy > 0)
+        log_say(log, LOG_INFO, "%zu pairs have a gap below reward.min_gap_noise times the score noise",
+                p->counts.noisy);
+    if (p->run->recipe->pairs.select != RECIPE_SELECT_BEST_WORST)
+        log_say(log, LOG_INFO, "length gap of the pairs as selected: %+.1f characters", p->pair_gap_chars);
+    if (!isnan(p->agreement))
+        log_say(log, LOG_INFO, "this and the previous round's reward order %.1f %% of the responses alike",
+                100 * p->agreement);
+}
+
 static int make_pairs(Pairing *p, Error *error) {
     const Recipe *r = p->run->recipe;
     const RoundTable *t = &p->table;
@@ -179,12 +289,18 @@ static int make_pairs(Pairing *p, Error *error) {
     if (t->usable == 0)
         return round_export_scored(p->run, p->round, t, p->reward, error) != 0 ? -1 : no_pairs(p, error);
     if (fit_alpha(r, &scored, &p->fit, error) != 0) return -1;
-    pair_select(&scored, p->fit.alpha, p->text, 2, r->reward.min_gap_noise * p->noise_sd, p->pair, &p->counts);
-    if (put_pairs(p, error) != 0 || round_export_scored(p->run, p->round, t, p->reward, error) != 0) return -1;
+    const PairRules rules = rules_of(p);
+    if (pair_select(&scored, p->fit.alpha, p->text, &rules, p->pair, &p->counts, error) != 0) return -1;
+    p->pair_gap_chars = pair_select_gap(&scored, p->pair, p->counts.pairs);
+    list_pairs(p);
+    if (doubt_pairs(p, &scored, error) != 0 || anchor_pairs(p, error) != 0 || put_pairs(p, error) != 0 ||
+        round_export_scored(p->run, p->round, t, p->reward, error) != 0)
+        return -1;
     log_say(p->run->log, LOG_INFO,
             "alpha %.4g nats per character (paper's units, times beta: %.4g): length gap %+.1f -> %+.1f characters, "
             "%zu pairs",
             p->fit.alpha, p->fit.alpha * r->train.beta, p->fit.gap_before_chars, p->fit.gap_chars, p->counts.pairs);
+    say_options(p);
     return dice_run_finish(p->run, p->round, "pairs", describe(p, &scored), error);
 }
 

@@ -98,14 +98,15 @@ static int sample_all(Sampling *s, RoundTable *table, Error *error) {
     size_t offline = run->train_pairs > 0 ? run->train_pairs : run->prompts;
     ReplayCounts counts;
     if (replay_mix_counts(offline, run->prompts, r->mix.gamma, &counts, error) != 0) return -1;
-    size_t end = r->sample.all ? run->prompts : with_spare(counts.generated, r->sample.spare, run->prompts);
+    size_t needed = round_table_prompts_for(r, counts.generated);
+    size_t end = r->sample.all ? run->prompts : with_spare(needed, r->sample.spare, run->prompts);
     for (size_t first = 0;;) {
         if (sample_range(s, first, end, error) != 0) return -1;
         round_table_free(table);
         if (round_table_load(table, run, s->round, error) != 0) return -1;
-        if (table->usable >= counts.generated || end == run->prompts) return 0;
+        if (table->usable >= needed || end == run->prompts) return 0;
         first = end;
-        end += with_spare(counts.generated - table->usable, r->sample.spare, run->prompts - end);
+        end += with_spare(needed - table->usable, r->sample.spare, run->prompts - end);
     }
 }
 

@@ -184,6 +184,18 @@ static int check_policy(Scoring *s, bool *rescored, Error *error) {
     return result;
 }
 
+/* [CREAM] The model whose sums, beside those that a round has anyway, give the implicit reward of the round before:
+ * log pi(t-2) - log pi(t-3), or log pi(t-2) - log pi(-1). */
+static int score_previous(Scoring *s, Error *error) {
+    const Recipe *r = s->run->recipe;
+    Model *model;
+    int index = r->reward.reference == RECIPE_REFERENCE_INITIAL ? (int)s->round - 2 : (int)s->round - 3;
+    if (dice_run_load(s->run, index, s->run->score_compute, false, &model, &s->model, error) != 0) return -1;
+    int result = score_kept(s, model, "score previous", error);
+    model_free(model);
+    return result;
+}
+
 static int score_round(Scoring *s, Error *error) {
     int index = s->run->recipe->reward.reference == RECIPE_REFERENCE_INITIAL ? -1 : (int)s->round - 2;
     double start = clock_seconds();
@@ -196,11 +208,17 @@ static int score_round(Scoring *s, Error *error) {
     int result = score_kept(s, model, "score", error);
     model_free(model);
     if (result != 0) return -1;
+    char reference[33], previous[33] = "";
+    memcpy(reference, s->model.hex, sizeof reference);
+    if (s->run->recipe->pairs.soft_label != RECIPE_SOFT_LABEL_NONE && s->round >= 2) {
+        if (score_previous(s, error) != 0) return -1;
+        memcpy(previous, s->model.hex, sizeof previous);
+    }
     double n = s->compared > 0 ? (double)s->compared : 1;
     return dice_run_finish(s->run, s->round, "score",
-                           json_pack("{s:s, s:s, s:b, s:I, s:f, s:f, s:f, s:f}", "reward_reference", s->model.hex,
-                                     "policy", rescored ? policy : "", "rescored", rescored, "audited",
-                                     (json_int_t)s->compared, "audit_mean", s->sum / n, "audit_max", s->most,
+                           json_pack("{s:s, s:s, s:s, s:b, s:I, s:f, s:f, s:f, s:f}", "reward_reference", reference,
+                                     "previous", previous, "policy", rescored ? policy : "", "rescored", rescored,
+                                     "audited", (json_int_t)s->compared, "audit_mean", s->sum / n, "audit_max", s->most,
                                      "noise_sd", sqrt(s->sum_squares / n), "tokens_per_second",
                                      (double)s->tokens / (clock_seconds() - start)),
                            error);

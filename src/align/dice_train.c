@@ -19,6 +19,8 @@ typedef struct {
     Model *model;
     Hash loss_reference; // pi(round - 1): where training starts
     RoundTable table;    // of the generated pairs; empty in round 0
+    RoundTable first;    // of round 1, where pairs are anchored in it
+    double *doubt;       // (examples) of the soft labels
     StoredMix *mix;      // NULL in round 0: all offline pairs
     size_t mixed;
     TrainExample *example; // (examples) then (validations): ids count through
@@ -107,13 +109,10 @@ static int compute_references(Training *t, size_t first, size_t end, const size_
 /* A generated pair: tokens as sampled. The log-probs recorded while sampling are the loss reference, unless the audit
  * found that they are not what the training forward pass gives. */
 static int add_generated(Training *t, const StoredPair *pair, bool recorded, Error *error) {
-    const RoundTable *table = &t->table;
-    size_t n = 0, K = table->responses, i = t->examples;
-    while (n < table->prompts && table->prompt[n] != pair->prompt) n++;
-    const StoredResponse *chosen =
-        n < table->prompts && pair->chosen_k < K ? table->cell[n * K + pair->chosen_k] : NULL;
+    size_t i = t->examples;
+    const StoredResponse *chosen = round_table_find(&t->table, pair->prompt, pair->chosen_k);
     const StoredResponse *rejected =
-        n < table->prompts && pair->rejected_k < K ? table->cell[n * K + pair->rejected_k] : NULL;
+        round_table_find(pair->rejected_age > 0 ? &t->first : &t->table, pair->prompt, pair->rejected_k);
     if (chosen == NULL || rejected == NULL)
         return error_set(error, ERROR_INPUT,
                          "run.db: the pair of prompt %u in round %u names a response that is not there", pair->prompt,
@@ -125,7 +124,8 @@ static int add_generated(Training *t, const StoredPair *pair, bool recorded, Err
                                    .branch = {chosen->ids, rejected->ids},
                                    .branch_length = {chosen->length, rejected->length},
                                    .branches = 2};
-    if (recorded)
+    t->doubt[i] = pair->doubt;
+    if (recorded && pair->rejected_age == 0) // an older response has log-probs of an older model
         t->reference[i] = (ReferenceSums){
             .chosen = dpo_objective_sum(&t->run->loss, chosen->logprob, t->example[i].branch_length, 0),
             .rejected = dpo_objective_sum(&t->run->loss, rejected->logprob, t->example[i].branch_length, 1)};
@@ -142,6 +142,7 @@ static int add_mixed(Training *t, size_t *row, Error *error) {
     if (pairs > 0) {
         json_t *score = dice_run_summary(t->run, t->round, "score", error);
         result = score == NULL ? -1 : round_table_load(&t->table, t->run, t->round, error);
+        if (result == 0) result = round_table_load_anchors(&t->first, t->run, pair, pairs, error);
         recorded = json_number_value(json_object_get(score, "audit_mean")) <= t->run->recipe->reward.audit_threshold;
         json_decref(score);
     }
@@ -195,12 +196,14 @@ static int gather(Training *t, Error *error) {
     size_t most = (t->round == 0 ? run->train_pairs : t->mixed) + run->validations + 1;
     t->example = calloc(most, sizeof *t->example);
     t->reference = calloc(most, sizeof *t->reference);
+    t->doubt = calloc(most, sizeof *t->doubt);
     ReferenceSums *known = calloc(run->train_pairs + run->validations + 1, sizeof *known);
     size_t *row = malloc(most * sizeof *row);
     bool *taken = calloc(most, sizeof *taken);
-    int result = t->example == NULL || t->reference == NULL || known == NULL || row == NULL || taken == NULL
-                     ? no_memory(error)
-                     : 0;
+    int result =
+        t->example == NULL || t->reference == NULL || t->doubt == NULL || known == NULL || row == NULL || taken == NULL
+            ? no_memory(error)
+            : 0;
     char source[32];
     for (size_t i = 0; i < most && result == 0; i++) t->reference[i] = (ReferenceSums){NAN, NAN};
     if (result == 0 && t->round == 0) {
@@ -282,7 +285,8 @@ static int train_model(Training *t, Error *error) {
     const DpoContext context = {.loss = t->run->loss,
                                 .loss_pairs =
                                     r->train.loss_pairs > 0 ? r->train.loss_pairs : settings_of(t).examples_per_step,
-                                .reference = t->reference};
+                                .reference = t->reference,
+                                .doubt = t->doubt};
     t->objective = dpo_objective(&context);
     const TrainData data = {.example = t->example,
                             .examples = t->examples,
@@ -369,6 +373,8 @@ static int train_round(DiceRun *run, uint32_t round, char *checkpoints, Error *e
     if (result == 0) result = export_model(&t, error);
     model_free(t.model);
     round_table_free(&t.table);
+    round_table_free(&t.first);
+    free(t.doubt);
     free(t.mix);
     free(t.example);
     free(t.reference);

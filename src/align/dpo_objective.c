@@ -31,7 +31,8 @@ static PairSums read_pair(const DpoContext *dpo, const TrainExample *e, const fl
         .reference = {dpo->reference[e->id].chosen, dpo->reference[e->id].rejected},
         .logprob_chosen = implicit_reward_sum(logprob, n[0]),
         .tokens = {(double)n[0], (double)n[1]},
-        .weight = 1};
+        .weight = 1,
+        .doubt = dpo->doubt == NULL ? 0 : dpo->doubt[e->id]};
     if (log_sum_square != NULL)
         pair.weight = exp(agreement(logprob, log_sum_square, n[0]) + agreement(rejected, log_sum_square + n[0], n[1]));
     return pair;

@@ -140,6 +140,10 @@ int preference_loss_create(PreferenceLoss *loss, const Recipe *recipe, const Log
                              .ld_alpha = recipe->train.ld_alpha,
                              .use_weighting = recipe->train.use_weighting};
     if (read_terms(loss, recipe->train.loss, error) != 0 || check(loss, error) != 0) return -1;
+    if (recipe->pairs.soft_label != RECIPE_SOFT_LABEL_NONE && preference_loss_joins_pairs(loss))
+        return error_set(error, ERROR_USAGE,
+                         "pairs.soft_label does not go with train.loss %.80s: its pairs have no loss of their own",
+                         recipe->train.loss);
     if (loss->knobs.sigmoid_ignores_smoothing && loss->knobs.label_smoothing > 0)
         log_say(log, LOG_INFO, "parity trl-1.x: the loss sigmoid ignores train.label_smoothing (cdpo does not)");
     return 0;
@@ -201,12 +205,23 @@ static double input_of(const PreferenceLoss *loss, LossInput input, const PairSu
     return 0;
 }
 
+/* The value of a pair whose label is soft. */
+static LossValue doubted(const PreferenceLoss *loss, const PreferenceLossRow *row, double doubt, double chosen,
+                         double rejected) {
+    LossValue v = row->pair(&loss->knobs, chosen, rejected);
+    if (doubt == 0 || row->input == LOSS_OF_TOKEN_MEANS) return v;
+    LossValue other = row->pair(&loss->knobs, rejected, chosen);
+    return (LossValue){.value = (1 - doubt) * v.value + doubt * other.value,
+                       .d_chosen = (1 - doubt) * v.d_chosen + doubt * other.d_rejected,
+                       .d_rejected = (1 - doubt) * v.d_rejected + doubt * other.d_chosen};
+}
+
 static void add_pair(const PreferenceLoss *loss, size_t t, const PairSums *pair, double mean_tokens, PairLoss *out) {
     const LossTerm *term = &loss->term[t];
     double slope[2], weight = loss->use_weighting ? pair->weight : 1;
     double chosen = input_of(loss, term->row->input, pair, 0, mean_tokens, &slope[0]);
     double rejected = input_of(loss, term->row->input, pair, 1, mean_tokens, &slope[1]);
-    LossValue v = term->row->pair(&loss->knobs, chosen, rejected);
+    LossValue v = doubted(loss, term->row, pair->doubt, chosen, rejected);
     out->term[t] = weight * v.value;
     out->loss += term->weight * weight * v.value;
     double d_chosen = term->weight * weight * v.d_chosen * slope[0];

@@ -11,6 +11,8 @@
  *       ln 2 + log sigmoid(u)           js_divergence
  *       (exp((a-1) u) - 1) / (a-1)      alpha_divergence, a = f_alpha; a = 1 is reverse_kl
  *   loss = mean over pairs of w sum over terms of weight * value(inputs)
+ *           value becomes (1 - doubt) value(chosen, rejected) + doubt value(rejected, chosen) where a pair is doubted;
+ *           sft and losses that join pairs know no doubt
  *   w = exp(mean over the chosen tokens of (log p - ln sum p^2) + the same of the rejected ones)   WPO; a constant
  *
  * All in double: a loss is a small difference of large sums. Gradients are the slopes of the values [PL-1], in
@@ -50,6 +52,7 @@ typedef struct {
     double logprob_chosen;          // plain sum
     double tokens[2];               // n >= 1
     double weight;                  // w; 1 without WPO
+    double doubt;                   // share of the pair's loss that takes it the other way round; 0: none
 } PairSums;
 
 typedef struct {

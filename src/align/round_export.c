@@ -84,15 +84,13 @@ static json_t *answer_of(const json_t *prompt, const char *text) {
     return json_is_array(prompt) ? json_pack("[{s:s, s:s}]", "role", "assistant", "content", text) : json_string(text);
 }
 
-static const char *text_of(const RoundTable *table, const StoredPair *pair, uint32_t k) {
-    size_t n = 0;
-    while (n < table->prompts && table->prompt[n] != pair->prompt) n++;
-    const StoredResponse *r = n < table->prompts && k < table->responses ? table->cell[n * table->responses + k] : NULL;
+static const char *text_of(const RoundTable *table, uint32_t prompt, uint32_t k) {
+    const StoredResponse *r = round_table_find(table, prompt, k);
     return r == NULL ? "" : r->text;
 }
 
-static json_t *mixed_row(const DiceRun *run, const RoundTable *table, const StoredMix *mix, const StoredPair *pair,
-                         size_t pairs) {
+static json_t *mixed_row(const DiceRun *run, const RoundTable *table, const RoundTable *first, const StoredMix *mix,
+                         const StoredPair *pair, size_t pairs) {
     size_t p = 0;
     while (!mix->offline && p < pairs && pair[p].prompt != mix->row) p++;
     if (mix->offline ? mix->row >= run->train_pairs : p == pairs) return NULL;
@@ -102,16 +100,17 @@ static json_t *mixed_row(const DiceRun *run, const RoundTable *table, const Stor
         return json_pack("{s:o, s:O, s:O, s:s}", "prompt", prompt, "chosen", run->train_pair[mix->row]->answer[0],
                          "rejected", run->train_pair[mix->row]->answer[1], "source", "offline");
     return json_pack("{s:o, s:o, s:o, s:s}", "prompt", prompt, "chosen",
-                     answer_of(prompt, text_of(table, &pair[p], pair[p].chosen_k)), "rejected",
-                     answer_of(prompt, text_of(table, &pair[p], pair[p].rejected_k)), "source", "generated");
+                     answer_of(prompt, text_of(table, mix->row, pair[p].chosen_k)), "rejected",
+                     answer_of(prompt, text_of(pair[p].rejected_age > 0 ? first : table, mix->row, pair[p].rejected_k)),
+                     "source", "generated");
 }
 
-static int write_mix(const DiceRun *run, const RoundTable *table, const StoredMix *mix, size_t rows,
-                     const StoredPair *pair, size_t pairs, const char *path, Error *error) {
+static int write_mix(const DiceRun *run, const RoundTable *table, const RoundTable *first, const StoredMix *mix,
+                     size_t rows, const StoredPair *pair, size_t pairs, const char *path, Error *error) {
     FileWriter writer;
     if (file_writer_open(&writer, path, error) != 0) return -1;
     for (size_t i = 0; i < rows; i++) {
-        json_t *row = mixed_row(run, table, &mix[i], pair, pairs);
+        json_t *row = mixed_row(run, table, first, &mix[i], pair, pairs);
         int failed =
             row == NULL || json_dumpf(row, writer.stream, JSON_COMPACT) != 0 || fputc('\n', writer.stream) == EOF;
         bool missing = row == NULL;
@@ -128,7 +127,7 @@ static int write_mix(const DiceRun *run, const RoundTable *table, const StoredMi
 }
 
 int round_export_mix(const DiceRun *run, uint32_t round, Error *error) {
-    RoundTable table;
+    RoundTable table, first = {0};
     StoredMix *mix = NULL;
     StoredPair *pair = NULL;
     size_t rows, pairs;
@@ -138,8 +137,10 @@ int round_export_mix(const DiceRun *run, uint32_t round, Error *error) {
     if (result == 0) {
         result = run_store_get_mix(run->store, round, &mix, &rows, error);
         if (result == 0) result = run_store_get_pairs(run->store, round, &pair, &pairs, error);
-        if (result == 0) result = write_mix(run, &table, mix, rows, pair, pairs, path, error);
+        if (result == 0) result = round_table_load_anchors(&first, run, pair, pairs, error);
+        if (result == 0) result = write_mix(run, &table, &first, mix, rows, pair, pairs, path, error);
         round_table_free(&table);
+        round_table_free(&first);
     }
     free(mix);
     free(pair);

@@ -1,5 +1,6 @@
 #include "align/round_table.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,6 +10,10 @@ ResponseFilter round_table_filter(const DiceRun *run) {
     return (ResponseFilter){.above_chars = r->filter.above_chars,
                             .below_chars = r->filter.below_chars,
                             .min_responses = least < r->sample.responses ? least : r->sample.responses};
+}
+
+size_t round_table_prompts_for(const Recipe *recipe, size_t pairs) {
+    return (size_t)ceil((double)pairs / (recipe->pairs.band_high - recipe->pairs.band_low));
 }
 
 void round_table_free(RoundTable *table) {
@@ -56,6 +61,20 @@ int round_table_load(RoundTable *table, const DiceRun *run, uint32_t round, Erro
         table->cell[(table->prompts - 1) * K + r->k] = r;
     }
     for (size_t n = 0; n < table->prompts; n++) filter_row(table, &filter, n);
+    return 0;
+}
+
+const StoredResponse *round_table_find(const RoundTable *table, uint32_t prompt, uint32_t k) {
+    size_t n = 0;
+    while (n < table->prompts && table->prompt[n] != prompt) n++;
+    return n < table->prompts && k < table->responses ? table->cell[n * table->responses + k] : NULL;
+}
+
+int round_table_load_anchors(RoundTable *first, const DiceRun *run, const StoredPair *pair, size_t pairs,
+                             Error *error) {
+    *first = (RoundTable){0};
+    for (size_t i = 0; i < pairs; i++)
+        if (pair[i].rejected_age > 0) return round_table_load(first, run, 1, error);
     return 0;
 }
 

@@ -19,6 +19,12 @@ typedef struct {
 ResponseFilter round_table_filter(const DiceRun *run);
 int round_table_load(RoundTable *table, const DiceRun *run, uint32_t round, Error *error);
 void round_table_free(RoundTable *table);
+/* Response k to a prompt, NULL where it is not there. */
+const StoredResponse *round_table_find(const RoundTable *table, uint32_t prompt, uint32_t k);
+/* Loads into *first the table of round 1 where a pair has its rejected response from there; empty otherwise. */
+int round_table_load_anchors(RoundTable *first, const DiceRun *run, const StoredPair *pair, size_t pairs, Error *error);
+/* Prompts that must be usable for so many generated pairs, when a band of gaps leaves some out. */
+size_t round_table_prompts_for(const Recipe *recipe, size_t pairs);
 /* {"prompts", "usable_prompts", "responses", "kept", "tokens", "stop_rate", "mean_chars", "mean_tokens"}; a new
  * reference. */
 json_t *round_table_summary(const RoundTable *table);

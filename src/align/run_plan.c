@@ -1,6 +1,7 @@
 #include "align/run_plan.h"
 
 #include "align/replay_mix.h"
+#include "align/round_table.h"
 #include "base/size.h"
 #include "model/cost.h"
 #include "sample/generate.h"
@@ -46,7 +47,7 @@ static int plan_work(const Recipe *r, const HfConfig *config, const DataSize *da
     plan->offline_rows = data->offline_pairs > 0 ? (double)counts.offline : 0;
     plan->sampled_prompts = r->sample.all
                                 ? (double)data->prompts
-                                : fmin((double)data->prompts, ceil(plan->generated_pairs * (1 + r->sample.spare)));
+                                : fmin((double)data->prompts, ceil((double)round_table_prompts_for(r, counts.generated) * (1 + r->sample.spare)));
     plan->sample_forwards = plan->sampled_prompts * (data->mean_prompt + K * new_tokens);
     plan->score_forwards = plan->sample_forwards * (1 + r->reward.audit_share);
     double pairs = plan->generated_pairs + plan->offline_rows;

@@ -21,6 +21,7 @@ typedef enum {
     RNG_SPLIT = 5,
     RNG_INIT = 6,
     RNG_TEST = 7,
+    RNG_PAIRS = 8,
     RNG_DROPOUT = 8
 } RngStream;
 typedef struct {

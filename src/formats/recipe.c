@@ -318,6 +318,10 @@ static int check(Recipe *r, const char *name, Error *error) {
                          "%s: filter.above_chars %zu and filter.below_chars %zu leave no length between "
                          "them",
                          name, r->filter.above_chars, r->filter.below_chars);
+    if (r->pairs.band_low >= r->pairs.band_high)
+        return error_set(error, ERROR_USAGE,
+                         "%s: pairs.band_low %g is not below pairs.band_high %g: no pair would be left", name,
+                         r->pairs.band_low, r->pairs.band_high);
     if (r->reward.alpha != RECIPE_ALPHA_FIXED && r->reward.alpha_value != 0)
         return error_set(error, ERROR_USAGE,
                          "%s: reward.alpha_value is given, but reward.alpha is not \"fixed\": it would "

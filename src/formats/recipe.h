@@ -31,6 +31,8 @@ typedef enum { RECIPE_SCORE_SAME, RECIPE_SCORE_FLOAT32, RECIPE_SCORE_BFLOAT16 } 
 typedef enum { RECIPE_RESPONSE_END_STOP_TOKEN, RECIPE_RESPONSE_END_TEMPLATE } RecipeResponseEnd;
 typedef enum { RECIPE_SCHEDULE_CONSTANT, RECIPE_SCHEDULE_LINEAR, RECIPE_SCHEDULE_COSINE } RecipeSchedule;
 typedef enum { RECIPE_NORM_EXACT, RECIPE_NORM_FLOAT32 } RecipeNorm;
+typedef enum { RECIPE_SELECT_BEST_WORST, RECIPE_SELECT_MEAN_2SD, RECIPE_SELECT_RANDOM, RECIPE_SELECT_ANCHORED } RecipeSelect;
+typedef enum { RECIPE_SOFT_LABEL_NONE, RECIPE_SOFT_LABEL_PROMPT, RECIPE_SOFT_LABEL_ROUND } RecipeSoftLabel;
 typedef enum { RECIPE_PARITY_NONE, RECIPE_PARITY_TRL_1, RECIPE_PARITY_DICE } RecipeParity;
 typedef enum {
     RECIPE_DIVERGENCE_REVERSE_KL,
@@ -125,6 +127,17 @@ typedef struct {
     X(group, double, min_gap_noise, "0", REAL(0, 1000000), FIXED, \
       "drops pairs whose reward gap is below this multiple of the measured noise; 0: off")
 
+#define RECIPE_PAIRS(X, group) \
+    X(group, RecipeSelect, select, "best_worst", ONE_OF("best_worst|mean_2sd|random|anchored"), FIXED, \
+      "best and worst; best and the one nearest to mean - 2 sd; two at random; or, from round 2 on, best and the " \
+      "rejected one of round 1, sampled from pi(0)") \
+    X(group, double, band_low, "0", BELOW(0, 1), FIXED, "share of the pairs with the smallest gaps that is left out") \
+    X(group, double, band_high, "1", ABOVE(0, 1), FIXED, \
+      "share of the pairs, in the order of their gaps, behind which the others are left out") \
+    X(group, RecipeSoftLabel, soft_label, "none", ONE_OF("none|prompt|round"), FIXED, \
+      "confidence in pairs, from round 2 on: how far this and the previous round's reward rank the responses alike, " \
+      "of each prompt or on average")
+
 #define RECIPE_MIX(X, group) \
     X(group, double, gamma, "0.5", REAL(0, 1), FIXED, "share of offline pairs in a round's training data")
 
@@ -195,6 +208,7 @@ typedef struct {
     G(sample, RECIPE_SAMPLE, "how responses are drawn") \
     G(filter, RECIPE_FILTER, "which responses may become a pair") \
     G(reward, RECIPE_REWARD, "how responses are ranked") \
+    G(pairs, RECIPE_PAIRS, "which responses become a pair, and how far it is trusted (docs/pairs.md)") \
     G(mix, RECIPE_MIX, "generated and offline pairs") \
     G(train, RECIPE_TRAIN, "how a round is trained") \
     G(round0, RECIPE_ROUND0, "what round 0 (plain DPO on the offline pairs) does differently") \

@@ -19,6 +19,10 @@ static const Row rows[] = {
     {RECIPE_PARITY_DICE, "reward.reference", "previous", "rewards are against the model of the round before"},
     {RECIPE_PARITY_DICE, "reward.response_end", "stop_token", "a response ends with its end-of-turn token"},
     {RECIPE_PARITY_DICE, "reward.min_gap_noise", "0", "no pair is dropped for a small gap"},
+    {RECIPE_PARITY_DICE, "pairs.select", "best_worst", "a pair is the best and the worst response"},
+    {RECIPE_PARITY_DICE, "pairs.band_low", "0", "pairs of every gap are used"},
+    {RECIPE_PARITY_DICE, "pairs.band_high", "1", "pairs of every gap are used"},
+    {RECIPE_PARITY_DICE, "pairs.soft_label", "none", "every pair is trusted"},
     {RECIPE_PARITY_DICE, "sample.all", "true", "every prompt is sampled, also those that the mix will not use"},
 };
 enum { ROWS = sizeof rows / sizeof *rows };

@@ -188,15 +188,17 @@ static json_t *completion(const json_t *prompt, json_t *answer) {
     return NULL;
 }
 
-/* Columns: messages, chosen text, rejected text, prompt, chosen_k, rejected_k, two rewards, two scores. */
+/* Columns: messages, chosen text, rejected text, prompt, chosen_k, rejected_k, two rewards, two scores, rounds since the
+ * rejected answer was sampled, doubt; the last two are written where they are not 0. */
 static int write_pair(Export *x, const Query *query) {
     static const char *const real_names[4] = {"chosen_reward", "rejected_reward", "score_chosen", "score_rejected"};
-    uint32_t number[3];
-    double real[4];
+    uint32_t number[3], age;
+    double real[4], doubt;
     for (int i = 0; i < 3; i++)
         if (query_u32(query, 3 + i, &number[i], x->error) != 0) return -1;
     for (int i = 0; i < 4; i++)
         if (query_real(query, 6 + i, &real[i], x->error) != 0) return -1;
+    if (query_u32(query, 10, &age, x->error) != 0 || query_real(query, 11, &doubt, x->error) != 0) return -1;
     json_t *prompt = read_prompt(x, query, 0, number[0]);
     json_t *chosen = prompt == NULL ? NULL : read_answer(x, query, 1);
     json_t *rejected = chosen == NULL ? NULL : read_answer(x, query, 2);
@@ -209,6 +211,8 @@ static int write_pair(Export *x, const Query *query) {
     json_t *line = with(with(with(json_object(), "prompt", prompt), "chosen", chosen), "rejected", rejected);
     for (int i = 0; i < 4; i++) line = with(line, real_names[i], json_real(real[i]));
     line = with(with(line, "chosen_k", whole(number[1])), "rejected_k", whole(number[2]));
+    if (age > 0) line = with(line, "rejected_age", whole(age));
+    if (doubt > 0) line = with(line, "doubt", json_real(doubt));
     return write_line(x, with(line, "prompt_id", whole(number[0])));
 }
 
@@ -252,9 +256,10 @@ int export_pairs(RunStore *store, uint32_t round, const char *path, size_t *rows
     return write_rows(
         store, round,
         "SELECT messages, c.text, r.text, p.prompt, chosen_k, rejected_k, chosen_reward, rejected_reward, "
-        "chosen_score, rejected_score FROM pairs p LEFT JOIN prompts m ON m.prompt = p.prompt "
+        "chosen_score, rejected_score, p.round - rejected_round, doubt FROM pairs p LEFT JOIN prompts m ON m.prompt = "
+        "p.prompt "
         "LEFT JOIN responses c ON c.round = p.round AND c.prompt = p.prompt AND c.k = chosen_k "
-        "LEFT JOIN responses r ON r.round = p.round AND r.prompt = p.prompt AND r.k = rejected_k "
+        "LEFT JOIN responses r ON r.round = rejected_round AND r.prompt = p.prompt AND r.k = rejected_k "
         "WHERE p.round = ? ORDER BY p.prompt",
         write_pair, path, rows, error);
 }

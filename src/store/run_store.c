@@ -402,18 +402,20 @@ int run_store_put_pair(RunStore *store, const StoredPair *p, Error *error) {
     char what[80];
     snprintf(what, sizeof what, "the pair of prompt %" PRIu32 " in round %" PRIu32, p->prompt, p->round);
     if (!isfinite(p->chosen_reward) || !isfinite(p->rejected_reward) || !isfinite(p->chosen_score) ||
-        !isfinite(p->rejected_score))
+        !isfinite(p->rejected_score) || !(p->doubt >= 0 && p->doubt <= 1))
         return not_finite(store, what, error);
     const Value values[] = {value_whole(p->round),       value_whole(p->prompt),       value_whole(p->chosen_k),
                             value_whole(p->rejected_k),  value_real(p->chosen_reward), value_real(p->rejected_reward),
-                            value_real(p->chosen_score), value_real(p->rejected_score)};
+                            value_real(p->chosen_score), value_real(p->rejected_score),
+                            value_whole(p->round - p->rejected_age), value_real(p->doubt)};
     return put(
         store,
-        "INSERT INTO pairs VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET chosen_score = chosen_score "
+        "INSERT INTO pairs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET chosen_score = chosen_score "
         "WHERE chosen_k = excluded.chosen_k AND rejected_k = excluded.rejected_k AND "
         "chosen_reward = excluded.chosen_reward AND rejected_reward = excluded.rejected_reward AND "
-        "chosen_score = excluded.chosen_score AND rejected_score = excluded.rejected_score",
-        values, 8, what, error);
+        "chosen_score = excluded.chosen_score AND rejected_score = excluded.rejected_score AND "
+        "rejected_round = excluded.rejected_round AND doubt = excluded.doubt",
+        values, 10, what, error);
 }
 
 static int read_pair(const Query *query, void *row, Error *error) {
@@ -422,7 +424,7 @@ static int read_pair(const Query *query, void *row, Error *error) {
     double *const reals[] = {&p->chosen_reward, &p->rejected_reward, &p->chosen_score, &p->rejected_score};
     for (int i = 0; i < 4; i++)
         if (query_u32(query, i, numbers[i], error) != 0 || query_real(query, 4 + i, reals[i], error) != 0) return -1;
-    return 0;
+    return query_u32(query, 8, &p->rejected_age, error) != 0 ? -1 : query_real(query, 9, &p->doubt, error);
 }
 
 int run_store_get_pairs(RunStore *store, uint32_t round, StoredPair **pairs, size_t *count, Error *error) {
@@ -430,7 +432,7 @@ int run_store_get_pairs(RunStore *store, uint32_t round, StoredPair **pairs, siz
     void *rows;
     int result = get_plain(store,
                            "SELECT round, prompt, chosen_k, rejected_k, chosen_reward, rejected_reward, chosen_score, "
-                           "rejected_score FROM pairs WHERE round = ? ORDER BY prompt",
+                           "rejected_score, round - rejected_round, doubt FROM pairs WHERE round = ? ORDER BY prompt",
                            values, 1, sizeof **pairs, read_pair, &rows, count, error);
     if (result == 0) *pairs = rows;
     return result;

@@ -92,11 +92,13 @@ int run_store_put_score(RunStore *store, const StoredScore *score, Error *error)
 int run_store_get_scores(RunStore *store, const char *source, uint32_t round, const char *model, StoredScore **scores,
                          size_t *count, Error *error);
 
-/* A pair that a round generated; indices k of its responses. */
+/* A pair that a round generated; indices k of its responses. The rejected one may be of an earlier round. */
 typedef struct {
     uint32_t round, prompt, chosen_k, rejected_k;
     double chosen_reward, rejected_reward; // nats, not times beta, before length regularisation
     double chosen_score, rejected_score;   // after it
+    uint32_t rejected_age;                 // rounds since the rejected response was sampled; 0: in this one
+    double doubt; // share of the loss that takes the pair the other way round, 0 to 1; 0: none
 } StoredPair;
 
 int run_store_put_pair(RunStore *store, const StoredPair *pair, Error *error);

@@ -47,9 +47,11 @@ const SchemaTable schema_tables[] = {
               "    rejected_reward REAL NOT NULL,\n"
               "    chosen_score REAL NOT NULL,\n"
               "    rejected_score REAL NOT NULL,\n"
+              "    rejected_round INTEGER NOT NULL,\n"
+              "    doubt REAL NOT NULL,\n"
               "    PRIMARY KEY (round, prompt),\n"
               "    FOREIGN KEY (round, prompt, chosen_k) REFERENCES responses,\n"
-              "    FOREIGN KEY (round, prompt, rejected_k) REFERENCES responses\n"
+              "    FOREIGN KEY (rejected_round, prompt, rejected_k) REFERENCES responses\n"
               ") STRICT, WITHOUT ROWID"},
     {"mix", "CREATE TABLE mix (\n"
             "    round INTEGER NOT NULL,\n"

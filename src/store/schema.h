@@ -6,7 +6,7 @@
 #include "store/database.h"
 
 #define SCHEMA_APPLICATION 0x44494345 // "DICE"
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 typedef struct {
     const char *name, *sql; // sql: the whole CREATE TABLE

@@ -261,6 +261,47 @@ static void small_gaps_may_be_dropped(void **state) {
     recipe_free((Recipe *)(uintptr_t)&recipe);
 }
 
+static size_t anchored_pairs(const DiceRun *run, uint32_t round) {
+    StoredPair *pair;
+    size_t pairs, found = 0;
+    assert_int_equal(run_store_get_pairs(run->store, round, &pair, &pairs, &error), 0);
+    for (size_t i = 0; i < pairs; i++) {
+        assert_true(pair[i].rejected_age == 0 || pair[i].rejected_age == round - 1);
+        assert_true(pair[i].doubt >= 0 && pair[i].doubt <= 1 && (round > 1 || pair[i].doubt == 0));
+        found += pair[i].rejected_age > 0;
+    }
+    free(pair);
+    return found;
+}
+
+/* From round 2 on pairs may be anchored in round 1 and doubted; a run that is stopped there makes the same model. */
+static void pairs_may_be_anchored_and_doubted(void **state) {
+    (void)state;
+    static const char *const sets[] = {"rounds=2", "pairs.select=anchored", "pairs.soft_label=round", "sample.all=true",
+                                       "reward.reference=initial"};
+    static const char *const previous[] = {"rounds=2", "pairs.soft_label=prompt", "pairs.band_low=0.5",
+                                           "pairs.select=random", "mix.gamma=0"};
+    char hash[40], plain[40];
+    DiceRun run;
+    Recipe recipe;
+    finished(&run, &recipe, "anchored", sets, 5);
+    assert_true(anchored_pairs(&run, 1) == 0 && anchored_pairs(&run, 2) > 0);
+    assert_true(figure(&run, 2, "pairs", "anchored") == (double)anchored_pairs(&run, 2));
+    double agreement = figure(&run, 2, "pairs", "rank_agreement");
+    assert_true(agreement > 0 && agreement < 1);
+    hash_of(&run, 2, hash);
+    done(&run, &recipe);
+    finished(&run, &recipe, "unanchored",
+             (const char *const[]){"rounds=2", "sample.all=true", "reward.reference=initial"}, 3);
+    hash_of(&run, 2, plain);
+    assert_string_not_equal(hash, plain); // planted: without the options
+    done(&run, &recipe);
+    finished(&run, &recipe, "banded", previous, 5);
+    assert_true(figure(&run, 1, "pairs", "dropped_band") > 0 && figure(&run, 2, "pairs", "rank_agreement") < 1);
+    assert_int_equal(anchored_pairs(&run, 2), 0);
+    done(&run, &recipe);
+}
+
 /* A finished run goes on when it is given more rounds, and its first rounds stay. */
 static void rounds_may_be_added(void **state) {
     (void)state;
@@ -352,6 +393,7 @@ int main(void) {
         cmocka_unit_test(policy_sums_may_be_computed_again),
         cmocka_unit_test(losses_find_the_policy_at_its_reference),
         cmocka_unit_test(small_gaps_may_be_dropped),
+        cmocka_unit_test(pairs_may_be_anchored_and_doubted),
         cmocka_unit_test(rounds_may_be_added),
         cmocka_unit_test(every_safe_point_can_be_left),
         cmocka_unit_test(a_plan_writes_nothing),

@@ -45,8 +45,8 @@ static int setup(void **state) {
     put_response(3, 2, "Hello.\n", true);
     put_response(3, 0, "Hey \xe2\x80\xa8 you", false);
     put_response(5, 0, "", true);
-    ok(run_store_put_pair(store, &(StoredPair){1, 3, 2, 0, 1.5, -0.5, 0.1, -0.25}, &error));
-    ok(run_store_put_pair(store, &(StoredPair){1, 5, 1, 0, 2, 1, 2, 1}, &error));
+    ok(run_store_put_pair(store, &(StoredPair){1, 3, 2, 0, 1.5, -0.5, 0.1, -0.25, 0, 0}, &error));
+    ok(run_store_put_pair(store, &(StoredPair){1, 5, 1, 0, 2, 1, 2, 1, 0, 0.25}, &error));
     return 0;
 }
 
@@ -99,7 +99,7 @@ static void pairs_have_the_layout_of_trl(void **state) {
         "\"chosen_k\":2,\"rejected_k\":0,\"prompt_id\":3}\n"
         "{\"prompt\":\"Once \\\"upon\\\"\",\"chosen\":\"a time\",\"rejected\":\"\",\"chosen_reward\":2.0,"
         "\"rejected_reward\":1.0,\"score_chosen\":2.0,\"score_rejected\":1.0,\"chosen_k\":1,\"rejected_k\":0,"
-        "\"prompt_id\":5}\n");
+        "\"doubt\":0.25,\"prompt_id\":5}\n");
 }
 
 static void scores_have_the_promised_layout(void **state) {
@@ -150,7 +150,7 @@ static void wrong_calls_and_contents_are_refused(void **state) {
     failed(export_responses(store, 1, NULL, 0, out, NULL, &error), ERROR_INPUT,
            "run.db: prompt 7:1:3: not valid JSON: ']' expected near end of file");
     put_response(7, 1, "y", true);
-    ok(run_store_put_pair(store, &(StoredPair){1, 7, 0, 1, 2, 1, 2, 1}, &error));
+    ok(run_store_put_pair(store, &(StoredPair){1, 7, 0, 1, 2, 1, 2, 1, 0, 0}, &error));
     failed(export_pairs(store, 1, out, NULL, &error), ERROR_INPUT, "run.db: prompt 7:1:3: not valid JSON");
     snprintf(out, sizeof out, "%s/none/out.jsonl", directory);
     failed(export_pairs(store, 1, out, NULL, &error), ERROR_IO, "none/out.jsonl: cannot create");

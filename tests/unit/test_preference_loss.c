@@ -54,7 +54,7 @@ static void golden_values(void **state) {
                   {"sigmoid", "0", "alpha_divergence", .609903546}, {"sft", "0", "reverse_kl", -.24},
                   {"aot", "0", "reverse_kl", .602652909},           {"aot_unpaired", "0.1", "reverse_kl", .621652909},
                   {"kto_pair", "0", "reverse_kl", .461339165},      {"simpo", "0", "reverse_kl", .953817801}};
-    const PairSums pair = {{1.2, -0.7}, {0, 0}, 1.2, {5, 8}, 1};
+    const PairSums pair = {{1.2, -0.7}, {0, 0}, 1.2, {5, 8}, 1, 0};
     for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
         char loss[64], e[64], divergence[64];
         PairLoss out;
@@ -217,12 +217,13 @@ static void stays_finite_far_out(void **state) {
     (void)state;
     const PreferenceLoss loss = preference_loss_sigmoid(1, 0);
     PairLoss out;
-    assert_true(mean_of(&loss, 1, &(PairSums){{-1e6, 0}, {0, 0}, 0, {1, 1}, 1}, &out) == 1e6 && out.d_policy[0] == -1);
-    assert_true(mean_of(&loss, 1, &(PairSums){{0, -1e6}, {0, 0}, 0, {1, 1}, 1}, &out) == 0 && out.d_policy[0] == 0);
+    assert_true(mean_of(&loss, 1, &(PairSums){{-1e6, 0}, {0, 0}, 0, {1, 1}, 1, 0}, &out) == 1e6 &&
+                out.d_policy[0] == -1);
+    assert_true(mean_of(&loss, 1, &(PairSums){{0, -1e6}, {0, 0}, 0, {1, 1}, 1, 0}, &out) == 0 && out.d_policy[0] == 0);
     for (size_t r = 0; r < preference_loss_count; r++)
         for (int side = 0; side < 2; side++) {
             const PreferenceLoss any = named(preference_losses[r].name, "0.1");
-            const PairSums far = {{side == 0 ? 3000 : -3000, side == 0 ? -3000 : 3000}, {0, 0}, -5, {2, 3}, 1};
+            const PairSums far = {{side == 0 ? 3000 : -3000, side == 0 ? -3000 : 3000}, {0, 0}, -5, {2, 3}, 1, 0};
             double value = mean_of(&any, 1, &far, &out);
             if (!isfinite(value) || !isfinite(out.d_policy[0]) || !isfinite(out.d_policy[1]))
                 fail_msg("%s at +-3000 nats: %g, slopes %g %g", preference_losses[r].name, value, out.d_policy[0],
@@ -326,7 +327,7 @@ static void wrong_settings_are_named(void **state) {
 /* TRL 1.x does not smooth sigmoid; cdpo is the loss that says so. */
 static void parity_takes_the_smoothing_from_sigmoid(void **state) {
     (void)state;
-    const PairSums pair = {{1.2, -0.7}, {0, 0}, 1.2, {5, 8}, 1};
+    const PairSums pair = {{1.2, -0.7}, {0, 0}, 1.2, {5, 8}, 1, 0};
     PairLoss out;
     PreferenceLoss loss = made((const char *[]){"parity=trl-1.x", "train.label_smoothing=0.1"}, 2);
     assert_true(fabs(mean_of(&loss, 1, &pair, &out) - .602652909) < 1e-9);
@@ -359,8 +360,38 @@ static void the_documentation_is_the_reference(void **state) {
     buffer_free(&out);
 }
 
+/* A doubted pair: the values both ways round in these shares, for every loss whose pairs have a value of their own, and
+ * slopes that are the value's. A doubt of 1 is the pair turned round; sft knows none. */
+static void a_doubted_pair_counts_both_ways(void **state) {
+    (void)state;
+    for (size_t row = 0; row < preference_loss_count; row++) {
+        if (preference_losses[row].input == LOSS_OF_BATCHES) continue;
+        PreferenceLoss loss = preference_loss_sigmoid(0.1, 0.05);
+        loss.term[0].row = &preference_losses[row];
+        loss.knobs.discopop_tau = 0.05, loss.knobs.simpo_gamma = 0.5;
+        PairSums pair = {{-9.2, -12.7}, {-10, -12}, -9.2, {5, 8}, 1, 0},
+                 turned = {{-12.7, -9.2}, {-12, -10}, -12.7, {8, 5}, 1, 0};
+        PairLoss out;
+        double there = mean_of(&loss, 1, &pair, &out), back = mean_of(&loss, 1, &turned, &out);
+        pair.doubt = 0.3;
+        double found = mean_of(&loss, 1, &pair, &out), slope = out.d_policy[0];
+        bool sft = preference_losses[row].input == LOSS_OF_TOKEN_MEANS;
+        if (fabs(found - (sft ? there : 0.7 * there + 0.3 * back)) > 1e-12 * fabs(found) + 1e-14)
+            fail_msg("%s: %.17g", preference_losses[row].name, found);
+        pair.policy[0] += 1e-5;
+        double up = mean_of(&loss, 1, &pair, &out);
+        pair.policy[0] -= 2e-5;
+        double down = mean_of(&loss, 1, &pair, &out);
+        if (fabs((up - down) / 2e-5 - slope) > 1e-6 * (1 + fabs(slope)))
+            fail_msg("%s: slope %g, differences say %g", preference_losses[row].name, slope, (up - down) / 2e-5);
+        assert_true(sft || back == there || found != there); // planted: without doubt
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_doubted_pair_counts_both_ways),
+
         cmocka_unit_test(golden_values),
         cmocka_unit_test(gradients_are_the_slopes),
         cmocka_unit_test(agrees_with_trl),
