@@ -195,8 +195,6 @@ static int score_samples(Evaluation *e, Error *error) {
                                          .response = (const int32_t *const *)&e->ids[i],
                                          .length = &e->length[i],
                                          .responses = 1};
-    model_free(e->model);
-    e->model = NULL;
     if (e->index < 0 || n == 0) {
         e->start_nats = policy_nats(e);
         return 0;

@@ -21,25 +21,57 @@ char *dice_run_path(const DiceRun *run, uint32_t round, const char *name) {
     return asprintf(&path, "%s/round-%u/%s", run->recipe->output, round, name) < 0 ? NULL : path;
 }
 
+/* The model that round 0, or round 1 where there is none, trains on: `model` of the recipe. */
+static int first_index(const DiceRun *run) { return dice_run_has_round0(run) ? -1 : 0; }
+
 char *dice_run_model(const DiceRun *run, int index) {
     if (index < 0) return strdup(run->reference_directory != NULL ? run->reference_directory : run->start_directory);
     if (index == 0 && !dice_run_has_round0(run)) return strdup(run->start_directory);
-    return dice_run_path(run, (uint32_t)index, "model");
+    return dice_run_path(run, (uint32_t)index, run->lora.r > 0 ? "adapter" : "model");
+}
+
+/* The PEFT directory of pi(index)'s adapter, to be freed; NULL: it has none. */
+static int adapter_of(const DiceRun *run, int index, char **adapter, Error *error) {
+    *adapter = NULL;
+    if (run->lora.r == 0 || index < first_index(run)) return 0;
+    if (index > first_index(run))
+        *adapter = dice_run_model(run, index);
+    else if (run->recipe->lora.adapter == NULL)
+        return 0;
+    else
+        *adapter = strdup(run->recipe->lora.adapter);
+    return *adapter != NULL ? 0 : no_memory(error);
+}
+
+/* Hash of pi(index); a trainable adapter that is new begins to take part after that. */
+static int name_loaded(const DiceRun *run, Model *model, bool is_new, Hash *hash, Error *error) {
+    if (model_hash(model, hash, error) != 0) return -1;
+    return is_new ? model_adapter_initialize(model, run->recipe->seed, error) : 0;
 }
 
 int dice_run_load(const DiceRun *run, int index, DType compute, bool trainable, Model **model, Hash *hash,
                   Error *error) {
-    const ModelOptions options = {.kernels = run->kernels,
-                                  .compute = compute,
-                                  .trainable = trainable,
-                                  .checkpoint_activations = run->recipe->train.checkpoint_activations};
-    char *directory = dice_run_model(run, index);
-    if (directory == NULL) return no_memory(error);
+    ModelOptions options = {.kernels = run->kernels,
+                            .compute = compute,
+                            .trainable = trainable,
+                            .checkpoint_activations = run->recipe->train.checkpoint_activations};
+    char *adapter, *own = dice_run_model(run, index), *directory = own;
+    int result = own == NULL ? no_memory(error) : adapter_of(run, index, &adapter, error);
+    if (result == 0 && run->lora.r > 0) {
+        if (index >= first_index(run)) directory = run->start_directory;
+        if (file_is_same(directory, run->start_directory)) options.lora = run->lora;
+    }
+    bool is_new = result == 0 && trainable && options.lora.r > 0 && adapter == NULL;
+    if (result == 0) {
+        result = model_load_adapted(model, directory, adapter, &options, error);
+        free(adapter);
+    }
+    free(own);
+    if (result == 0) result = name_loaded(run, *model, is_new, hash, error);
+    if (result == 0) return 0;
+    model_free(*model);
     *model = NULL;
-    int result = model_load(model, directory, &options, error);
-    free(directory);
-    if (result == 0 && (result = model_hash(*model, hash, error)) != 0) model_free(*model), *model = NULL;
-    return result;
+    return -1;
 }
 
 json_t *dice_run_summary(const DiceRun *run, uint32_t round, const char *stage, Error *error) {
@@ -128,6 +160,7 @@ static int check_run(const DiceRun *run, Error *error) {
     snprintf(precision, sizeof precision, "%s, scoring %s", dtype_name(run->compute), dtype_name(run->score_compute));
     if (check_recipe(run, error) != 0 || check_source(run, "source/model", r->model, error) != 0 ||
         check_source(run, "source/reference", r->reference, error) != 0 ||
+        check_source(run, "source/adapter", r->lora.adapter, error) != 0 ||
         check_source(run, "source/offline", r->data.offline, error) != 0 ||
         check_source(run, "source/prompts", r->data.prompts, error) != 0 ||
         check_source(run, "source/validation", r->data.validation, error) != 0)
@@ -249,7 +282,8 @@ static int open_store(DiceRun *run, Error *error) {
 
 static int prepare(DiceRun *run, Error *error) {
     const Recipe *r = run->recipe;
-    if (resolve_model(run, r->model, "start", &run->start_directory, error) != 0 ||
+    if (recipe_lora(r, &run->lora, error) != 0 ||
+        resolve_model(run, r->model, "start", &run->start_directory, error) != 0 ||
         resolve_model(run, r->reference, "reference", &run->reference_directory, error) != 0 ||
         hf_config_read(&run->config, run->start_directory, error) != 0 ||
         chat_load(&run->chat, run->start_directory, error) != 0 ||

@@ -16,6 +16,7 @@
  *
  *   OUTPUT/run.db          OUTPUT/start/    the imported model, where the recipe names a GGUF file
  *   OUTPUT/round-T/model/  pi(T) as a Hugging Face directory      OUTPUT/round-T/NAME.jsonl  what the round was made of
+ *   OUTPUT/round-T/adapter/  or, with LoRA, its adapter on the start model as a PEFT directory
  *   OUTPUT/round-T/checkpoints/step-000050/  training state, removed when the round is finished
  *
  * Source: DICE, arXiv 2406.09760. */
@@ -37,6 +38,7 @@ typedef struct {
     RunStore *store;
     char *start_directory, *reference_directory; // Hugging Face directories; reference NULL: round 0 makes pi(0)
     HfConfig config;                             // of the start model
+    LoraSettings lora;                           // r 0: whole models are trained, else adapters of the start model
     Chat chat;
     PreferenceLoss loss; // what rounds minimise
     size_t max_tokens;   // of prompt + response: the recipe's, capped by the context
@@ -61,14 +63,17 @@ void dice_run_close(DiceRun *run);
 /* All rounds. ERROR_INTERRUPTED: the same call continues. */
 int dice_run_rounds(DiceRun *run, Error *error);
 
-/* The directory of pi(i), i >= -1, to be freed; NULL when memory is exhausted. */
+/* The directory of pi(i), i >= -1, to be freed; NULL when memory is exhausted. Of a model that is an adapter: its PEFT
+ * directory. */
 char *dice_run_model(const DiceRun *run, int index);
 bool dice_run_has_round0(const DiceRun *run);
 /* Whether rounds sample at all: not with gamma 1, unless `sample.all` asks for it. */
 bool dice_run_generates(const DiceRun *run);
 /* OUTPUT/round-T/NAME, to be freed. */
 char *dice_run_path(const DiceRun *run, uint32_t round, const char *name);
-/* Loads pi(index) for inference in precision `compute`, with its hash. */
+/* Loads pi(index) in precision `compute`, with its hash. *model: NULL, or a model that is not needed any more; where both
+ * are adapters on one model, or that model itself, only the adapter is exchanged. After an error it is NULL. A
+ * trainable model that has no adapter yet gets a new one, which changes nothing. */
 int dice_run_load(const DiceRun *run, int index, DType compute, bool trainable, Model **model, Hash *hash,
                   Error *error);
 

@@ -16,7 +16,8 @@ typedef struct {
     DiceRun *run;
     uint32_t round;
     const RoundTable *table;
-    Hash model;
+    Model *loaded;         // policy, then reward reference: one at a time
+    Hash model;            // its hash
     char source[32];       // of the scores: "response/float32"
     ScoreItem *item;       // (items)
     const int32_t **ids;   // (cells) responses of the items, in order
@@ -30,6 +31,7 @@ typedef struct {
 static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no memory for the list of scores"); }
 
 static void scoring_free(Scoring *s) {
+    model_free(s->loaded);
     free(s->item);
     free(s->ids);
     free(s->length);
@@ -162,12 +164,11 @@ static int audit(Scoring *s, Model *model, Error *error) {
 /* Audit, and the policy's sums again where that is needed. */
 static int check_policy(Scoring *s, bool *rescored, Error *error) {
     const Recipe *r = s->run->recipe;
-    Model *model;
     *rescored = s->run->score_compute != s->run->compute;
     if (!*rescored && r->reward.audit_share == 0) return 0;
-    if (dice_run_load(s->run, (int)s->round - 1, s->run->score_compute, false, &model, &s->model, error) != 0)
+    if (dice_run_load(s->run, (int)s->round - 1, s->run->score_compute, false, &s->loaded, &s->model, error) != 0)
         return -1;
-    int result = audit(s, model, error);
+    int result = audit(s, s->loaded, error);
     if (result == 0 && s->compared > 0) {
         double mean = s->sum / (double)s->compared;
         log_say(s->run->log, LOG_INFO,
@@ -179,35 +180,28 @@ static int check_policy(Scoring *s, bool *rescored, Error *error) {
                     r->reward.audit_threshold);
         }
     }
-    if (result == 0 && *rescored) result = score_kept(s, model, "rescore", error);
-    model_free(model);
-    return result;
+    return result == 0 && *rescored ? score_kept(s, s->loaded, "rescore", error) : result;
 }
 
 /* [CREAM] The model whose sums, beside those that a round has anyway, give the implicit reward of the round before:
  * log pi(t-2) - log pi(t-3), or log pi(t-2) - log pi(-1). */
 static int score_previous(Scoring *s, Error *error) {
     const Recipe *r = s->run->recipe;
-    Model *model;
     int index = r->reward.reference == RECIPE_REFERENCE_INITIAL ? (int)s->round - 2 : (int)s->round - 3;
-    if (dice_run_load(s->run, index, s->run->score_compute, false, &model, &s->model, error) != 0) return -1;
-    int result = score_kept(s, model, "score previous", error);
-    model_free(model);
-    return result;
+    if (dice_run_load(s->run, index, s->run->score_compute, false, &s->loaded, &s->model, error) != 0) return -1;
+    return score_kept(s, s->loaded, "score previous", error);
 }
 
 static int score_round(Scoring *s, Error *error) {
     int index = s->run->recipe->reward.reference == RECIPE_REFERENCE_INITIAL ? -1 : (int)s->round - 2;
     double start = clock_seconds();
     bool rescored = false;
-    Model *model;
     if (check_policy(s, &rescored, error) != 0) return -1;
     char policy[33];
     memcpy(policy, s->model.hex, sizeof policy);
-    if (dice_run_load(s->run, index, s->run->score_compute, false, &model, &s->model, error) != 0) return -1;
-    int result = score_kept(s, model, "score", error);
-    model_free(model);
-    if (result != 0) return -1;
+    if (dice_run_load(s->run, index, s->run->score_compute, false, &s->loaded, &s->model, error) != 0 ||
+        score_kept(s, s->loaded, "score", error) != 0)
+        return -1;
     char reference[33], previous[33] = "";
     memcpy(reference, s->model.hex, sizeof reference);
     if (s->run->recipe->pairs.soft_label != RECIPE_SOFT_LABEL_NONE && s->round >= 2) {

@@ -306,7 +306,8 @@ static int train_model(Training *t, Error *error) {
     return result;
 }
 
-/* Operations that forward and backward of an average token need, over the examples of the round. */
+/* Operations that forward and backward of an average token need, over the examples of the round. With an adapter there
+ * are no gradients of the weights: the backward pass is one forward pass. */
 static double flops_per_token(const Training *t) {
     double flops = 0, tokens = 0;
     for (size_t i = 0; i < t->examples; i++) {
@@ -320,7 +321,8 @@ static double flops_per_token(const Training *t) {
             flops += cost_forward(&t->run->config, length, prompt + length / 2, length);
         }
     }
-    return tokens > 0 ? 3 * flops / tokens : 0;
+    double passes = t->run->lora.r > 0 ? 2 : 3;
+    return tokens > 0 ? passes * flops / tokens : 0;
 }
 
 static json_t *describe(const Training *t, const Hash *hash) {
@@ -345,7 +347,7 @@ static int export_model(Training *t, Error *error) {
                      ? DTYPE_BF16
                      : DTYPE_F32;
     StoredCheckpoint done = {.round = t->round, .step = UINT32_MAX};
-    char *directory = dice_run_path(run, t->round, "model"), *parent = dice_run_model(run, (int)t->round - 1);
+    char *directory = dice_run_model(run, (int)t->round), *parent = dice_run_model(run, (int)t->round - 1);
     Hash hash = {{0}};
     int result = directory == NULL || parent == NULL ? no_memory(error) : 0;
     if (result == 0) {
@@ -354,7 +356,7 @@ static int export_model(Training *t, Error *error) {
         result = model_export(t->model, parent, directory, type, run->recipe->export.shard_bytes, run->recipe, card,
                               &hash, error);
     }
-    snprintf(done.directory, sizeof done.directory, "round-%u/model", t->round);
+    snprintf(done.directory, sizeof done.directory, "round-%u/%s", t->round, run->lora.r > 0 ? "adapter" : "model");
     memcpy(done.model, hash.hex, sizeof done.model);
     if (result == 0) result = finish(t, &done, &hash, error);
     if (result == 0) log_say(run->log, LOG_INFO, "round %u: %s", t->round, directory);

@@ -15,13 +15,14 @@ static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 /* A sum that no size_t holds stays the largest one: no machine has it. */
 static size_t plus(size_t a, size_t b) { return size_add(a, b, &a) ? a : SIZE_MAX; }
 
-static void plan_memory(const Recipe *r, const HfConfig *config, const KernelTable *kernels, DType compute,
-                        const DataSize *data, RunPlan *plan) {
-    const ModelOptions inference = {.kernels = kernels, .compute = compute};
+static void plan_memory(const Recipe *r, const LoraSettings *lora, const HfConfig *config, const KernelTable *kernels,
+                        DType compute, const DataSize *data, RunPlan *plan) {
+    const ModelOptions inference = {.kernels = kernels, .compute = compute, .lora = *lora};
     const ModelOptions training = {.kernels = kernels,
                                    .compute = compute,
                                    .trainable = true,
-                                   .checkpoint_activations = r->train.checkpoint_activations};
+                                   .checkpoint_activations = r->train.checkpoint_activations,
+                                   .lora = *lora};
     const GenerateSettings settings = {.responses = r->sample.responses,
                                        .max_new_tokens = r->sample.max_new_tokens,
                                        .max_branches = r->sample.branches};
@@ -29,7 +30,8 @@ static void plan_memory(const Recipe *r, const HfConfig *config, const KernelTab
     size_t weights = model_bytes(config, &inference);
     plan->sample_bytes = plus(weights, generate_bytes(config, &inference, &settings, data->longest_prompt));
     plan->score_bytes = plus(weights, activations_bytes(config, &inference, rows, rows));
-    plan->train_bytes = plus(plus(model_bytes(config, &training), optimizer_bytes((size_t)cost_all_weights(config))),
+    plan->trained_weights = model_planned_weights(config, &training);
+    plan->train_bytes = plus(plus(model_bytes(config, &training), optimizer_bytes(plan->trained_weights)),
                              activations_bytes(config, &training, rows, rows));
     plan->evaluate_bytes = plan->sample_bytes > plan->score_bytes ? plan->sample_bytes : plan->score_bytes;
     plan->peak_bytes = plan->train_bytes;
@@ -38,10 +40,12 @@ static void plan_memory(const Recipe *r, const HfConfig *config, const KernelTab
     if (plan->score_bytes > plan->peak_bytes) plan->peak_bytes = plan->score_bytes, plan->peak_stage = "score";
 }
 
-static int plan_work(const Recipe *r, const HfConfig *config, const DataSize *data, RunPlan *plan, Error *error) {
+static int plan_work(const Recipe *r, bool adapter, const HfConfig *config, const DataSize *data, RunPlan *plan,
+                     Error *error) {
     ReplayCounts counts;
     size_t offline = data->offline_pairs > 0 ? data->offline_pairs : data->prompts;
     if (replay_mix_counts(offline, data->prompts, r->mix.gamma, &counts, error) != 0) return -1;
+    const double passes = adapter ? 2 : 3; // forward; gradients of the activations; gradients of the weights
     double K = (double)r->sample.responses, new_tokens = (double)least(r->sample.max_new_tokens, config->max_positions);
     plan->generated_pairs = (double)counts.generated;
     plan->offline_rows = data->offline_pairs > 0 ? (double)counts.offline : 0;
@@ -56,7 +60,7 @@ static int plan_work(const Recipe *r, const HfConfig *config, const DataSize *da
     double generated_share = pairs > 0 ? plan->generated_pairs / pairs : 0;
     double pair_tokens =
         data->mean_prompt + 2 * (generated_share * new_tokens + (1 - generated_share) * data->mean_response);
-    plan->train_forwards = plan->steps * (double)r->train.pairs_per_step * pair_tokens * 3 +
+    plan->train_forwards = plan->steps * (double)r->train.pairs_per_step * pair_tokens * passes +
                            plan->offline_rows * (data->mean_prompt + 2 * data->mean_response);
     double zero = 0;
     if (r->reference == NULL) {
@@ -66,7 +70,8 @@ static int plan_work(const Recipe *r, const HfConfig *config, const DataSize *da
                        : r->round0.epochs > 0 || r->train.steps == 0
                            ? ceil((double)data->offline_pairs * epochs / per_step)
                            : (double)r->train.steps;
-        zero = (steps * per_step * 3 + (double)data->offline_pairs) * (data->mean_prompt + 2 * data->mean_response);
+        zero =
+            (steps * per_step * passes + (double)data->offline_pairs) * (data->mean_prompt + 2 * data->mean_response);
     }
     double forwards = (double)r->rounds * (plan->sample_forwards + plan->score_forwards + plan->train_forwards) + zero;
     plan->flops = cost_forward(config, forwards, data->mean_prompt + new_tokens / 2, forwards);
@@ -76,11 +81,14 @@ static int plan_work(const Recipe *r, const HfConfig *config, const DataSize *da
 int run_plan(const Recipe *recipe, const HfConfig *config, const KernelTable *kernels, DType compute,
              const DataSize *data, RunPlan *plan, Error *error) {
     *plan = (RunPlan){0};
-    plan_memory(recipe, config, kernels, compute, data, plan);
-    double weights = cost_all_weights(config), models = (double)recipe->rounds + (recipe->reference == NULL ? 1 : 0);
-    plan->disk_bytes = models * weights * (recipe->export.dtype == RECIPE_DTYPE_BFLOAT16 ? 2 : 4) +
-                       2 * weights * 12; // two checkpoints at a time
-    return plan_work(recipe, config, data, plan, error);
+    LoraSettings lora;
+    if (recipe_lora(recipe, &lora, error) != 0) return -1;
+    plan_memory(recipe, &lora, config, kernels, compute, data, plan);
+    double weights = (double)plan->trained_weights,
+           models = (double)recipe->rounds + (recipe->reference == NULL ? 1 : 0);
+    bool half = lora.r == 0 && recipe->export.dtype == RECIPE_DTYPE_BFLOAT16;
+    plan->disk_bytes = models * weights * (half ? 2 : 4) + 2 * weights * 12; // two checkpoints at a time
+    return plan_work(recipe, lora.r > 0, config, data, plan, error);
 }
 
 int run_plan_check(const RunPlan *plan, const Recipe *recipe, double available_bytes, Error *error) {

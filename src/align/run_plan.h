@@ -1,7 +1,7 @@
 /* run_plan.h - what a run will cost, counted before anything is loaded.
  *
  * Memory is what the arenas of each stage will take, by the same counting; a stage's peak is its sum. Work is in
- * token-forwards (a token through the model once; backward counts as two), so that it means the same on every machine.
+ * token-forwards (a token through the model once; backward counts as two, as one where an adapter is trained), so that it means the same on every machine.
  * Responses are counted at their longest: the true cost is lower. */
 #pragma once
 #include "formats/recipe.h"
@@ -16,6 +16,7 @@ typedef struct {
     size_t sample_bytes, score_bytes, train_bytes, evaluate_bytes; // peak memory of each stage
     size_t peak_bytes;                                             // the largest of them
     const char *peak_stage;                                        // "sample", "score" or "train"
+    size_t trained_weights;                                        // of the model, or of its adapter
     double disk_bytes;                                             // checkpoints and exported models of the whole run
     double sampled_prompts, generated_pairs, offline_rows, steps;  // of a round
     double sample_forwards, score_forwards, train_forwards; // token-forwards of a round, at the longest responses

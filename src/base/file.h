@@ -34,6 +34,8 @@ int file_copy(const char *from, const char *to, Error *error);
 int file_make_directory(const char *path, Error *error);
 int file_exists(const char *path); // 1 or 0
 int file_is_directory(const char *path);
+/* Whether both paths lead to one file or directory that is there. */
+int file_is_same(const char *a, const char *b);
 /* Removes a file or a whole directory tree; not being there is success. */
 int file_remove_tree(const char *path, Error *error);
 /* Renames a file or directory and makes it last (fsync of the directory it is in). */

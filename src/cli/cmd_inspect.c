@@ -22,6 +22,8 @@ static const Option options[] = {
     {"method", 0, OPTION_CHOICE, offsetof(InspectValues, method), "dpo|sft", "dpo", 0, 0, "gradient: of which loss"},
     {"beta", 0, OPTION_REAL, offsetof(InspectValues, beta), "BETA", "0.1", 1e-9, 1000,
      "gradient: of the loss; the same as --set train.beta=BETA"},
+    {"adapter", 0, OPTION_TEXT, offsetof(InspectValues, adapter), "DIRECTORY", NULL, 0, 0,
+     "logits, gradient: PEFT directory, LoRA adapter of the model"},
     {"reference", 'r', OPTION_TEXT, offsetof(InspectValues, reference), "DIRECTORY", NULL, 0, 0,
      "gradient: reference of the DPO loss (default: the model itself)"},
     {"response-end", 0, OPTION_CHOICE, offsetof(InspectValues, response_end), "stop_token|template", "stop_token", 0, 0,
@@ -54,18 +56,19 @@ static int run(const void *values, Session *session, Error *error) {
                      first);
 }
 
-COMMAND_DEFINE(inspect, InspectValues, options, .summary = "what is in a file, and what the model makes of a text",
-               .arguments = "[TOPIC] PATH", .least = 1, .most = 2,
-               .description =
-                   "PATH alone: a safetensors file, a GGUF file or a checkpoint directory, listed. With a topic:\n"
-                   "  tokenizer  ids of texts; PATH: checkpoint directory, tokenizer.json, tokenizer.model or GGUF file\n"
-                   "  template   conversations as the model reads them; PATH: checkpoint directory or a .jinja file\n"
-                   "  example    one training row, every token with its id, those in the loss marked\n"
-                   "  logits     raw logits of token rows, as safetensors: \"N.logits\" (positions, V) for row N\n"
-                   "  gradient   of the mean loss over all rows of --data, as safetensors under Hugging Face names\n"
-                   "  loss       of scored pairs, and its slope for the log-prob of every token; PATH: what\n"
-                   "             `dice score --reference REF --per-token` wrote. `dice help losses` lists the losses",
-               .examples = "  dice inspect model.gguf\n  dice inspect tokenizer MODEL --text \"Hello, world\"\n"
-                           "  dice inspect example MODEL --data pairs.jsonl --row 3\n"
-                           "  dice inspect gradient MODEL --data pairs.jsonl --out gradient.safetensors\n"
-                           "  dice inspect loss scored.jsonl --set \"train.loss=sigmoid + 0.2 sft\"");
+COMMAND_DEFINE(
+    inspect, InspectValues, options, .summary = "what is in a file, and what the model makes of a text",
+    .arguments = "[TOPIC] PATH", .least = 1, .most = 2,
+    .description =
+        "PATH alone: a safetensors file, a GGUF file, a checkpoint or PEFT directory, listed. With a topic:\n"
+        "  tokenizer  ids of texts; PATH: checkpoint directory, tokenizer.json, tokenizer.model or GGUF file\n"
+        "  template   conversations as the model reads them; PATH: checkpoint directory or a .jinja file\n"
+        "  example    one training row, every token with its id, those in the loss marked\n"
+        "  logits     raw logits of token rows, as safetensors: \"N.logits\" (positions, V) for row N\n"
+        "  gradient   of the mean loss over all rows of --data, as safetensors under Hugging Face names\n"
+        "  loss       of scored pairs, and its slope for the log-prob of every token; PATH: what\n"
+        "             `dice score --reference REF --per-token` wrote. `dice help losses` lists the losses",
+    .examples = "  dice inspect model.gguf\n  dice inspect tokenizer MODEL --text \"Hello, world\"\n"
+                "  dice inspect example MODEL --data pairs.jsonl --row 3\n"
+                "  dice inspect gradient MODEL --data pairs.jsonl --out gradient.safetensors\n"
+                "  dice inspect loss scored.jsonl --set \"train.loss=sigmoid + 0.2 sft\"");

@@ -7,7 +7,7 @@
 
 typedef struct {
     CommonOptions common;
-    const char *model, *prompts, *out, *system;
+    const char *model, *adapter, *prompts, *out, *system;
     uint64_t responses, max_new_tokens, top_k, branches, seed;
     double temperature, top_p, min_p, repetition_penalty;
     OptionList stop;
@@ -15,6 +15,8 @@ typedef struct {
 
 static const Option options[] = {
     {"model", 'm', OPTION_TEXT, offsetof(Values, model), "DIRECTORY", NULL, 0, 0, "Hugging Face checkpoint (needed)"},
+    {"adapter", 0, OPTION_TEXT, offsetof(Values, adapter), "DIRECTORY", NULL, 0, 0,
+     "PEFT directory: LoRA adapter of the model"},
     {"prompts", 'd', OPTION_TEXT, offsetof(Values, prompts), "FILE", NULL, 0, 0,
      "rows with prompts: JSON lines or array, also .gz (needed)"},
     {"out", 'o', OPTION_TEXT, offsetof(Values, out), "FILE", "-", 0, 0, "JSON lines; -: standard output"},
@@ -140,7 +142,7 @@ static int run(const void *values, Session *session, Error *error) {
     Chat chat = {0};
     Rows rows = {0};
     Model *model = NULL;
-    int result = command_load_model(session, v->model, false, &model, error);
+    int result = command_load_model(session, (ModelPlace){v->model, v->adapter}, false, &model, error);
     if (result == 0) result = rows_load_chat(&chat, v->model, error);
     if (result == 0 && v->stop.count > 0) result = chat_set_stop(&chat, v->stop.item, v->stop.count, error);
     if (result == 0)

@@ -7,7 +7,7 @@
 
 typedef struct {
     CommonOptions common;
-    const char *model, *reference, *data, *out, *system, *response_end;
+    const char *model, *adapter, *reference, *reference_adapter, *data, *out, *system, *response_end;
     bool per_token;
     double beta;
     uint64_t batch_tokens;
@@ -16,8 +16,12 @@ typedef struct {
 static const Option options[] = {
     {"model", 'm', OPTION_TEXT, offsetof(Values, model), "DIRECTORY", NULL, 0, 0,
      "Hugging Face checkpoint, pi (needed)"},
+    {"adapter", 0, OPTION_TEXT, offsetof(Values, adapter), "DIRECTORY", NULL, 0, 0,
+     "PEFT directory: LoRA adapter of the model"},
     {"reference", 'r', OPTION_TEXT, offsetof(Values, reference), "DIRECTORY", NULL, 0, 0,
      "second checkpoint, ref: gives implicit rewards"},
+    {"reference-adapter", 0, OPTION_TEXT, offsetof(Values, reference_adapter), "DIRECTORY", NULL, 0, 0,
+     "PEFT directory: adapter of --reference, or of the model where that is not given"},
     {"data", 'd', OPTION_TEXT, offsetof(Values, data), "FILE", NULL, 0, 0,
      "rows with answers: pairs, responses, or token ids (needed)"},
     {"out", 'o', OPTION_TEXT, offsetof(Values, out), "FILE", "-", 0, 0, "JSON lines; -: standard output"},
@@ -64,10 +68,9 @@ static int take(void *context, size_t item, size_t response, double sum, const f
                : error_set(error, ERROR_MEMORY, "no memory for the log-probs");
 }
 
-static int score_rows(const Values *v, Session *session, const char *directory, const char *stage, const Rows *rows,
-                      Scores *scores, Error *error) {
+static int score_rows(const Values *v, Session *session, ModelPlace place, const char *stage, const Rows *rows,
+                      Model **model, Scores *scores, Error *error) {
     size_t n = rows->file.count, answers = 0, at = 0;
-    Model *model = NULL;
     for (size_t i = 0; i < n; i++) answers += rows->answers[i];
     ScoreItem *item = calloc(n + 1, sizeof *item);
     const int32_t **ids = calloc(answers + 1, sizeof *ids);
@@ -90,12 +93,11 @@ static int score_rows(const Values *v, Session *session, const char *directory, 
             ids[at] = rows->answer[i][k].data, length[at] = rows->answer[i][k].count;
     }
     Sink sink = {.scores = scores, .rows = rows};
-    if (result == 0) result = command_load_model(session, directory, false, &model, error);
-    if (result == 0) result = rows_check_model(rows, model_config(model), error);
+    if (result == 0) result = command_load_model(session, place, false, model, error);
+    if (result == 0) result = rows_check_model(rows, model_config(*model), error);
     if (result == 0)
-        result = implicit_reward_score(model, item, n, v->batch_tokens, take, &sink, stage, &session->log, error);
+        result = implicit_reward_score(*model, item, n, v->batch_tokens, take, &sink, stage, &session->log, error);
     terminal_clear(&session->terminal);
-    model_free(model);
     free(item);
     free(ids);
     free(length);
@@ -165,9 +167,13 @@ static int run(const void *values, Session *session, Error *error) {
     int result = rows_load_chat(&chat, v->model, error);
     if (result == 0) result = rows_read(&rows, v->data, &chat, v->system, end, true, &session->log, error);
     size_t n = rows.file.count;
-    if (result == 0) result = score_rows(v, session, v->model, "score", &rows, &policy, error);
-    if (result == 0 && v->reference != NULL)
-        result = score_rows(v, session, v->reference, "reference", &rows, &reference, error);
+    const ModelPlace pi = {v->model, v->adapter},
+                     ref = {v->reference != NULL ? v->reference : v->model, v->reference_adapter};
+    Model *model = NULL;
+    if (result == 0) result = score_rows(v, session, pi, "score", &rows, &model, &policy, error);
+    if (result == 0 && (v->reference != NULL || v->reference_adapter != NULL))
+        result = score_rows(v, session, ref, "reference", &rows, &model, &reference, error);
+    model_free(model);
     if (result == 0) result = rows_open_writer(&writer, v->out, error);
     if (result == 0) {
         for (size_t i = 0; i < n && result == 0; i++)
@@ -192,4 +198,5 @@ COMMAND_DEFINE(
         "nats (NOT\n"
         "times beta). The end-of-turn token counts, the prompt does not. Answers to one prompt share its computation.",
     .examples = "  dice score --model DPO_MODEL --reference SFT_MODEL --data pairs.jsonl --out scored.jsonl\n"
-                "  dice score --model MODEL --data responses.jsonl --per-token");
+                "  dice score --model MODEL --data responses.jsonl --per-token\n"
+                "  dice score --model BASE --adapter LORA --reference BASE --data pairs.jsonl");

@@ -10,7 +10,7 @@
 
 typedef struct {
     CommonOptions common;
-    const char *model, *reference, *data, *validation, *out, *method, *metrics;
+    const char *model, *adapter, *reference, *reference_adapter, *data, *validation, *out, *method, *metrics;
     bool in_order;
     OptionList set;
 } Values;
@@ -18,14 +18,19 @@ typedef struct {
 static const Option options[] = {
     {"model", 'm', OPTION_TEXT, offsetof(Values, model), "DIRECTORY", NULL, 0, 0,
      "Hugging Face checkpoint to start from (needed)"},
+    {"adapter", 0, OPTION_TEXT, offsetof(Values, adapter), "DIRECTORY", NULL, 0, 0,
+     "PEFT directory: LoRA adapter to go on training, as --set lora.adapter="},
     {"data", 'd', OPTION_TEXT, offsetof(Values, data), "FILE", NULL, 0, 0,
      "preference pairs, or rows with one answer for sft (needed)"},
     {"out", 'o', OPTION_TEXT, offsetof(Values, out), "DIRECTORY", NULL, 0, 0,
-     "the trained checkpoint; OUT.checkpoints holds metrics and what continues an interrupted training (needed)"},
+     "the trained checkpoint, with LoRA the PEFT directory; OUT.checkpoints holds metrics and what continues an "
+     "interrupted training (needed)"},
     {"method", 0, OPTION_CHOICE, offsetof(Values, method), "dpo|sft", "dpo", 0, 0,
      "DPO, or whichever loss train.loss names, on pairs; or cross-entropy on the (chosen) answers"},
     {"reference", 'r', OPTION_TEXT, offsetof(Values, reference), "DIRECTORY", NULL, 0, 0,
      "reference of the DPO loss (default: the start model)"},
+    {"reference-adapter", 0, OPTION_TEXT, offsetof(Values, reference_adapter), "DIRECTORY", NULL, 0, 0,
+     "PEFT directory: adapter of --reference, or of the model where that is not given"},
     {"validation", 0, OPTION_TEXT, offsetof(Values, validation), "FILE", NULL, 0, 0,
      "held-out rows, measured every train.validate_every steps and at the end"},
     {"metrics", 0, OPTION_TEXT, offsetof(Values, metrics), "FILE", NULL, 0, 0,
@@ -33,7 +38,7 @@ static const Option options[] = {
     {"in-order", 0, OPTION_FLAG, offsetof(Values, in_order), NULL, NULL, 0, 0,
      "take the rows as they stand in the file instead of shuffling"},
     {"set", 's', OPTION_LIST, offsetof(Values, set), "KEY=VALUE", NULL, 0, 0,
-     "any key of a recipe's train, data and export groups; may be repeated"},
+     "any key of a recipe's train, lora, data and export groups; may be repeated"},
 };
 
 typedef struct {
@@ -41,6 +46,7 @@ typedef struct {
     Session *session;
     Recipe recipe;
     Chat chat;
+    LoraSettings lora; // r 0: all weights are trained
     Model *model;
     PreferenceData data; // the rows, then those of the validation
     size_t rows, validations;
@@ -74,13 +80,42 @@ static int read_data(Training *t, Error *error) {
     return result;
 }
 
-/* Sums under the loss reference: the start model itself, before it changes, or another one. */
+/* The recipe of this training, so that keys, defaults and checks are those of `dice run`. */
+static int read_recipe(Training *t, Error *error) {
+    const Values *v = t->v;
+    char *adapter = NULL;
+    if (v->adapter != NULL && asprintf(&adapter, "lora.adapter=%s", v->adapter) < 0) return no_memory(error);
+    const char *const preset[] = {adapter};
+    int result = training_recipe_read(&t->recipe, t->session, v->model, v->out, v->data, preset, adapter != NULL,
+                                      &v->set, error);
+    free(adapter);
+    return result == 0 ? recipe_lora(&t->recipe, &t->lora, error) : -1;
+}
+
+/* The start model, its adapter among it: the one given, or a new one, which changes nothing yet. */
+static int load_start(Training *t, Error *error) {
+    const ModelPlace start = {t->v->model, t->recipe.lora.adapter};
+    if (command_load_adapted(t->session, start, true, &t->lora, &t->model, error) != 0) return -1;
+    return t->lora.r > 0 && start.adapter == NULL ? model_adapter_initialize(t->model, t->recipe.seed, error) : 0;
+}
+
+static int sum_references(Training *t, Model *model, bool recompute, Error *error) {
+    return loss_reference_sums(model, &t->data, &t->loss, recompute, t->recipe.train.micro_tokens, t->reference,
+                               &t->session->log, error);
+}
+
+/* Sums under the loss reference: the start model itself, before it changes; another adapter on the same weights, or
+ * none; or another model. */
 static int compute_references(Training *t, Error *error) {
+    const Values *v = t->v;
+    const ModelPlace place = {v->reference != NULL ? v->reference : v->model, v->reference_adapter};
     Model *other = NULL;
-    int result = t->v->reference == NULL ? 0 : command_load_model(t->session, t->v->reference, false, &other, error);
-    if (result == 0)
-        result = loss_reference_sums(other != NULL ? other : t->model, &t->data, &t->loss, other != NULL,
-                                     t->recipe.train.micro_tokens, t->reference, &t->session->log, error);
+    if (v->reference == NULL && v->reference_adapter == NULL) return sum_references(t, t->model, false, error);
+    bool exchange = t->lora.r > 0 && file_is_same(place.directory, v->model);
+    int result = exchange ? command_load_adapted(t->session, place, true, &t->lora, &t->model, error)
+                          : command_load_model(t->session, place, false, &other, error);
+    if (result == 0) result = sum_references(t, exchange ? t->model : other, true, error);
+    if (result == 0 && exchange) result = load_start(t, error);
     model_free(other);
     return result;
 }
@@ -146,6 +181,7 @@ static int describe_training(Training *t, Buffer *out, Error *error) {
     buffer_format(out, "--method: %s\n--reference: %s\norder: %s\nweights of the model: %s\ncontent of --data: %s\n",
                   v->method, v->reference == NULL ? "" : v->reference, v->in_order ? "file" : "shuffled", model.hex,
                   data.hex);
+    buffer_format(out, "--reference-adapter: %s\n", v->reference_adapter == NULL ? "" : v->reference_adapter);
     buffer_format(out, "content of --validation: %s\n", validation.hex);
     return out->failed ? no_memory(error) : 0;
 }
@@ -307,11 +343,10 @@ static int run(const void *values, Session *session, Error *error) {
         return error_set(error, ERROR_USAGE, "%s is there already: give another --out, or remove it", v->out);
     Training t = {.v = v, .session = session};
     int result = asprintf(&t.checkpoints, "%s.checkpoints", v->out) < 0 ? no_memory(error) : 0;
-    if (result == 0)
-        result = training_recipe_read(&t.recipe, session, v->model, v->out, v->data, NULL, 0, &v->set, error);
+    if (result == 0) result = read_recipe(&t, error);
     if (result == 0) result = preference_loss_create(&t.loss, &t.recipe, &session->log, error);
     if (result == 0) result = rows_load_chat(&t.chat, v->model, error);
-    if (result == 0) result = command_load_model(session, v->model, true, &t.model, error);
+    if (result == 0) result = load_start(&t, error);
     if (result == 0) result = read_data(&t, error);
     if (result == 0) result = train_model(&t, error);
     terminal_clear(&session->terminal);
@@ -340,4 +375,5 @@ COMMAND_DEFINE(
     .examples =
         "  dice train --model SFT --data pairs.jsonl --out DPO --set train.learning_rate=5e-6 --set train.epochs=2\n"
         "  dice train --model SFT --data pairs.jsonl --out IPO --set train.loss=ipo --set train.beta=0.05\n"
-        "  dice train --method sft --model BASE --data answers.jsonl --out SFT --set train.schedule=cosine");
+        "  dice train --method sft --model BASE --data answers.jsonl --out SFT --set train.schedule=cosine\n"
+        "  dice train --model SFT --data pairs.jsonl --out LORA --set lora.r=16 --set train.learning_rate=1e-4");

@@ -12,15 +12,22 @@ DType command_precision(const Session *session) {
     return strcmp(precision, "bfloat16") == 0 ? DTYPE_BF16 : DTYPE_F32;
 }
 
-int command_load_model(const Session *session, const char *directory, bool trainable, Model **model, Error *error) {
+int command_load_adapted(const Session *session, ModelPlace place, bool trainable, const LoraSettings *lora,
+                         Model **model, Error *error) {
     const ModelOptions options = {
-        .kernels = &session->kernels, .compute = command_precision(session), .trainable = trainable};
-    if (file_exists(directory) && !file_is_directory(directory))
+        .kernels = &session->kernels, .compute = command_precision(session), .trainable = trainable, .lora = *lora};
+    if (file_exists(place.directory) && !file_is_directory(place.directory))
         return error_set(error, ERROR_USAGE,
                          "%s is a file, a Hugging Face directory was expected; turn a GGUF file into one with `dice "
                          "import %s DIRECTORY`",
-                         directory, directory);
-    return model_load(model, directory, &options, error);
+                         place.directory, place.directory);
+    return model_load_adapted(model, place.directory, place.adapter, &options, error);
+}
+
+int command_load_model(const Session *session, ModelPlace place, bool trainable, Model **model, Error *error) {
+    LoraSettings lora = {0};
+    if (place.adapter != NULL && peft_adapter_settings(place.adapter, &lora, error) != 0) return -1;
+    return command_load_adapted(session, place, trainable, &lora, model, error);
 }
 
 int command_load_recipe(Session *session, const char *path, const OptionList *set, Recipe *recipe, Error *error) {

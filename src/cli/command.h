@@ -32,8 +32,17 @@ extern const Command command_run, command_plan, command_sample, command_score, c
 
 /* The compute type that --precision asks for on this CPU. */
 DType command_precision(const Session *session);
-/* Loads a checkpoint for inference or training; a GGUF file is refused with the advice to import it. */
-int command_load_model(const Session *session, const char *directory, bool trainable, Model **model, Error *error);
+/* A checkpoint, and the PEFT directory of an adapter for it, or NULL. */
+typedef struct {
+    const char *directory, *adapter;
+} ModelPlace;
+
+/* Loads a checkpoint for inference or training; a GGUF file is refused with the advice to import it. *model NULL, or a
+ * model that need not be kept: where both come from one directory, only the adapter is exchanged. */
+int command_load_model(const Session *session, ModelPlace place, bool trainable, Model **model, Error *error);
+/* The same with the adapter's settings given: one that is new, or loaded already. r 0: none. */
+int command_load_adapted(const Session *session, ModelPlace place, bool trainable, const LoraSettings *lora,
+                         Model **model, Error *error);
 /* Reads a recipe with its --set; --threads and --precision of the command line count more than its keys. */
 int command_load_recipe(Session *session, const char *path, const OptionList *set, Recipe *recipe, Error *error);
 /* Prints a result object (its reference is taken) to stdout as JSON. */

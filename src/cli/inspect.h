@@ -4,7 +4,7 @@
 
 typedef struct {
     CommonOptions common;
-    const char *encode, *text, *messages, *data, *tokens, *out, *method, *reference, *response_end, *system;
+    const char *encode, *text, *messages, *data, *tokens, *out, *method, *adapter, *reference, *response_end, *system;
     OptionList set;
     bool decode, add_special;
     uint64_t row;

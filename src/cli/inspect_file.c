@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "formats/gguf.h"
 #include "formats/hf_directory.h"
+#include "formats/peft_adapter.h"
 #include "formats/safetensors.h"
 #include "model/cost.h"
 
@@ -126,8 +127,34 @@ static int inspect_directory(const InspectValues *v, const char *path, Error *er
     return print_all(v, object, error);
 }
 
+static int inspect_adapter(const InspectValues *v, const char *path, Error *error) {
+    PeftAdapter adapter;
+    json_t *object = NULL;
+    if (peft_adapter_open(&adapter, path, error) == 0) {
+        const LoraSettings *s = &adapter.settings;
+        object = list_checkpoint(adapter.tensors);
+        json_t *more = json_pack("{s:s, s:s?, s:I, s:f, s:b, s:f, s:f}", "kind", "LoRA adapter", "base", adapter.base,
+                                 "r", (json_int_t)s->r, "alpha", s->alpha, "rslora", (int)s->rslora, "scale",
+                                 peft_adapter_scale(s), "dropout", s->dropout);
+        json_object_update(object, more);
+        json_decref(more);
+    }
+    peft_adapter_close(&adapter);
+    return object == NULL ? -1 : print_all(v, object, error);
+}
+
+/* A directory that has an adapter and is no checkpoint. */
+static bool is_adapter(const char *path) {
+    char *config = file_join(path, "config.json"), *adapter = file_join(path, "adapter_config.json");
+    bool result = config != NULL && adapter != NULL && !file_exists(config) && file_exists(adapter);
+    free(config);
+    free(adapter);
+    return result;
+}
+
 int inspect_file(const InspectValues *v, const char *path, Error *error) {
     FileMap map;
+    if (file_is_directory(path) && is_adapter(path)) return inspect_adapter(v, path, error);
     if (file_is_directory(path)) return inspect_directory(v, path, error);
     if (file_map(&map, path, error) != 0) return -1;
     bool gguf = map.size >= 4 && memcmp(map.data, "GGUF", 4) == 0;

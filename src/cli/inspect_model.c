@@ -106,7 +106,7 @@ int inspect_logits(const InspectValues *v, const char *path, Session *session, E
     char(*name)[32] = calloc(n + 1, sizeof *name);
     int result = probe == NULL || tensor == NULL || name == NULL
                      ? no_memory(error)
-                     : command_load_model(session, path, false, &model, error);
+                     : command_load_model(session, (ModelPlace){path, v->adapter}, false, &model, error);
     for (size_t i = 0; i < n && result == 0; i++, done++) {
         result = probe_run(&probe[i], model, json_array_get(rows, i), error);
         if (result != 0) error_prefix(error, "%s, row %zu", v->tokens, i + 1);
@@ -131,7 +131,8 @@ int inspect_logits(const InspectValues *v, const char *path, Session *session, E
 static int reference_sums(const InspectValues *v, Session *session, Model *model, const PreferenceData *data,
                           const PreferenceLoss *loss, ReferenceSums *sums, Error *error) {
     Model *other = NULL;
-    int result = v->reference == NULL ? 0 : command_load_model(session, v->reference, false, &other, error);
+    int result =
+        v->reference == NULL ? 0 : command_load_model(session, (ModelPlace){v->reference, NULL}, false, &other, error);
     if (result == 0)
         result = loss_reference_sums(other != NULL ? other : model, data, loss, other != NULL, 8192, sums,
                                      &session->log, error);
@@ -180,7 +181,7 @@ int inspect_gradient(const InspectValues *v, const char *path, Session *session,
     int result = read_recipe(v, session, path, &recipe, error);
     if (result == 0) result = preference_loss_create(&context.loss, &recipe, &session->log, error);
     if (result == 0) result = rows_load_chat(&chat, path, error);
-    if (result == 0) result = command_load_model(session, path, true, &model, error);
+    if (result == 0) result = command_load_model(session, (ModelPlace){path, v->adapter}, true, &model, error);
     if (result == 0) {
         const EncodeRules rules = training_recipe_rules(&recipe, &chat, model_config(model));
         result = preference_data_add_pairs(&data, v->data, &rules, sft, &session->log, error);

@@ -327,6 +327,11 @@ static int check(Recipe *r, const char *name, Error *error) {
                          "%s: reward.alpha_value is given, but reward.alpha is not \"fixed\": it would "
                          "not be used",
                          name);
+    unsigned targets;
+    if (r->lora.target_modules.count > 0 &&
+        peft_adapter_targets((const char *const *)r->lora.target_modules.item, r->lora.target_modules.count,
+                             "lora.target_modules", ERROR_USAGE, &targets, error) != 0)
+        return error_prefix(error, "%s", name);
     if (r->filter.min_responses > r->sample.responses) r->filter.min_responses = r->sample.responses;
     return 0;
 }

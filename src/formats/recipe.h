@@ -17,6 +17,7 @@
 #pragma once
 #include "base/buffer.h"
 #include "base/error.h"
+#include "formats/peft_adapter.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -182,6 +183,19 @@ typedef struct {
     X(group, size_t, checkpoint_every, "50", WHOLE(0, 1000000000), FREE, \
       "steps between checkpoints; 0: only at the end of a round")
 
+#define RECIPE_LORA(X, group) \
+    X(group, size_t, r, "0", WHOLE(0, 4096), FIXED, \
+      "rank of the adapter that is trained in place of the weights; 0: all weights are trained") \
+    X(group, double, alpha, "16", ABOVE(0, 1000000), FIXED, "what the adapter adds is multiplied by alpha / r") \
+    X(group, bool, rslora, "false", FLAG, FIXED, "multiplied by alpha / sqrt(r) instead (rank-stabilised)") \
+    X(group, double, dropout, "0", BELOW(0, 1), FIXED, \
+      "share of the adapter's inputs that a training pass leaves out, the others grown to make up for it") \
+    X(group, RecipeList, target_modules, "[]", LIST, FIXED, \
+      "linear layers with an adapter, of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj; []: all of" \
+      " them") \
+    X(group, char *, adapter, NULL, PATH, FIXED, \
+      "a PEFT directory: the adapter of `model` to start with; rank, alpha and modules are then its own")
+
 #define RECIPE_ROUND0(X, group) \
     X(group, double, learning_rate, "0", REAL(0, 1), FIXED, "as `train.learning_rate`, for round 0; 0: the same") \
     X(group, size_t, steps, "0", WHOLE(0, 1000000000), FIXED, "as `train.steps`, for round 0; 0: the same") \
@@ -211,6 +225,7 @@ typedef struct {
     G(pairs, RECIPE_PAIRS, "which responses become a pair, and how far it is trusted (docs/pairs.md)") \
     G(mix, RECIPE_MIX, "generated and offline pairs") \
     G(train, RECIPE_TRAIN, "how a round is trained") \
+    G(lora, RECIPE_LORA, "training a low-rank adapter (LoRA) on frozen weights") \
     G(round0, RECIPE_ROUND0, "what round 0 (plain DPO on the offline pairs) does differently") \
     G(report, RECIPE_REPORT, "what the report shows") \
     G(export, RECIPE_EXPORT, "the checkpoints of finished rounds")
@@ -238,6 +253,10 @@ int recipe_parse(Recipe *recipe, const char *text, size_t bytes, const char *nam
 /* One override; what keys ask of each other is not checked. On an error the recipe is as it was. */
 int recipe_set(Recipe *recipe, const char *assignment, Error *error);
 void recipe_free(Recipe *recipe); // harmless on an empty (zeroed) recipe
+
+/* The adapter that the group lora asks for; settings->r 0: none. Reads lora.adapter's configuration; ERROR_USAGE where
+ * the group asks for another rank than that, or for modules that are not known. */
+int recipe_lora(const Recipe *recipe, LoraSettings *settings, Error *error);
 
 /* Appends every FIXED key in schema order, one "group.key: value" a line. Equal recipes give equal bytes; paths under
  * the recipe's directory are relative to it, so that a project may be moved as a whole [RC-5]. */

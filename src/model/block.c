@@ -30,8 +30,8 @@ static void *offset(const Model *m, void *array, size_t at) {
 /* Rows of the chunk that begins at row t of T. */
 static size_t chunk_at(size_t t, size_t T) { return T - t < BLOCK_CHUNK ? T - t : BLOCK_CHUNK; }
 
-static LinearCall linear_call(size_t layer, Linear linear, size_t first, size_t rows, const Activations *a) {
-    return (LinearCall){.layer = layer, .linear = linear, .first = first, .rows = rows, .pass = a->pass};
+static LinearCall linear_call(size_t layer, Linear linear, size_t first, size_t rows) {
+    return (LinearCall){.layer = layer, .linear = linear, .first = first, .rows = rows};
 }
 
 /* y = norm(x) in the compute type; `copy` receives x, on which the layer's product is then added. */
@@ -67,7 +67,7 @@ static int project(Model *m, size_t layer, const BlockInput *input, Activations 
     const LayerActivations *own = &a->layer[layer];
     float *projected = a->projected != NULL ? a->projected : (float *)own->qkv + first * d.QKV;
     norm_forward(m, rows, own->x + first * d.C, own->middle + first * d.C, w->attention_norm, a->normed);
-    const LinearCall call = linear_call(layer, LINEAR_QKV, first, rows, a);
+    const LinearCall call = linear_call(layer, LINEAR_QKV, first, rows);
     if (linear_forward(m, &call, a->normed, projected, DTYPE_F32, false, error) != 0) return -1;
     qkv_forward(m, w, rows, input->position + first, projected, offset(m, own->qkv, first * d.QKV),
                 own->unnormed == NULL ? NULL : offset(m, own->unnormed, first * (d.HD + d.KD)));
@@ -96,9 +96,9 @@ static int feed_forward(Model *m, size_t layer, Activations *a, size_t first, si
     const DType type = m->options.compute;
     float *middle = own->middle + first * d.C, *end = out == NULL ? NULL : out + first * d.C;
     void *gate_up = a->pass == PASS_FORWARD ? own->gate_up : offset(m, own->gate_up, first * 2 * d.F);
-    const LinearCall o = linear_call(layer, LINEAR_O, first, rows, a),
-                     in = linear_call(layer, LINEAR_GATE_UP, first, rows, a),
-                     down = linear_call(layer, LINEAR_DOWN, first, rows, a);
+    const LinearCall o = linear_call(layer, LINEAR_O, first, rows),
+                     in = linear_call(layer, LINEAR_GATE_UP, first, rows),
+                     down = linear_call(layer, LINEAR_DOWN, first, rows);
     if (linear_forward(m, &o, offset(m, own->attended, first * d.HD), middle, DTYPE_F32, true, error) != 0) return -1;
     norm_forward(m, rows, middle, end, w->mlp_norm, a->normed);
     if (linear_forward(m, &in, a->normed, gate_up, type, false, error) != 0) return -1;
@@ -170,9 +170,8 @@ static int feed_backward(Model *m, size_t layer, Activations *a, size_t first, s
     const Dims d = m->dims;
     const LayerActivations *own = &a->layer[layer];
     const DType type = m->options.compute;
-    const LinearCall down = linear_call(layer, LINEAR_DOWN, first, rows, a),
-                     o = linear_call(layer, LINEAR_O, first, rows, a);
-    const NormedLinear gate_up = {linear_call(layer, LINEAR_GATE_UP, first, rows, a), own->middle + first * d.C,
+    const LinearCall down = linear_call(layer, LINEAR_DOWN, first, rows), o = linear_call(layer, LINEAR_O, first, rows);
+    const NormedLinear gate_up = {linear_call(layer, LINEAR_GATE_UP, first, rows), own->middle + first * d.C,
                                   m->layer[layer].mlp_norm, m->parameters.layer[layer].mlp_norm};
     void *dgate_up = offset(m, own->gate_up, first * 2 * d.F);
     const void *dx = dx_for_products(m, a, first, rows);
@@ -191,7 +190,7 @@ static int project_backward(Model *m, size_t layer, const BlockInput *input, Act
                             Error *error) {
     const Dims d = m->dims;
     const LayerActivations *own = &a->layer[layer];
-    const NormedLinear qkv = {linear_call(layer, LINEAR_QKV, first, rows, a), own->x + first * d.C,
+    const NormedLinear qkv = {linear_call(layer, LINEAR_QKV, first, rows), own->x + first * d.C,
                               m->layer[layer].attention_norm, m->parameters.layer[layer].attention_norm};
     void *dqkv = offset(m, a->dqkv, first * d.QKV);
     qkv_backward(m, layer, rows, input->position + first,

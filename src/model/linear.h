@@ -9,7 +9,6 @@ typedef struct {
     size_t layer;
     Linear linear;
     size_t first, rows;
-    Pass pass; // dropout works in training alone
 } LinearCall;
 
 /* x (rows, in) of the compute type, y (rows, out) of y_type; accumulating needs float32. */

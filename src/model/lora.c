@@ -98,6 +98,7 @@ void lora_free(Lora *lora) {
             gemm_weight_destroy(own->a);
             for (size_t n = 0; n < LORA_MEMBERS; n++) gemm_weight_destroy(own->member[n].b);
         }
+    free(lora->base);
     free(lora->tensor);
     free(lora->layer);
     *lora = (Lora){0};
@@ -189,9 +190,7 @@ bool lora_is_on(const Model *m, const LinearCall *call) {
     return m->lora.on && m->lora.layer != NULL && linear_of(m, call)->members > 0;
 }
 
-static bool drops(const Model *m, const LinearCall *call) {
-    return call->pass != PASS_FORWARD && m->lora.dropout_key != 0 && m->lora.dropped != NULL;
-}
+static bool drops(const Model *m) { return m->lora.dropout_key != 0 && m->lora.dropped != NULL; }
 
 /* Eight elements of a row's mask, from a column that is a multiple of 8: 0, or 1 / (1 - p). Sixteen bits decide one. */
 static void mask_of(const Model *m, const LinearCall *call, size_t row, size_t column, float keep[8]) {
@@ -209,7 +208,7 @@ static void mask_of(const Model *m, const LinearCall *call, size_t row, size_t c
 /* x as A sees it: x itself, or masked. */
 static const void *seen_by_a(Model *m, const LinearCall *call, const void *x) {
     const size_t in = linear_of(m, call)->in;
-    if (!drops(m, call)) return x;
+    if (!drops(m)) return x;
 #pragma omp parallel for num_threads(m->options.kernels->threads) schedule(static)
     for (size_t t = 0; t < call->rows; t++)
         for (size_t i = 0; i < in; i += 8) {
@@ -294,7 +293,7 @@ int lora_data_gradient(Model *m, const LinearCall *call, const void *dy, float *
             return -1;
     }
     const void *du = scaled(m, call->rows * width, m->lora.du, m->lora.du_half);
-    if (drops(m, call)) return add_masked(m, call, du, dx, error);
+    if (drops(m)) return add_masked(m, call, du, dx, error);
     return gemm_data_gradient(m->gemm, own->a, call->rows, du, width, dx, own->in, DTYPE_F32, true, error);
 }
 

@@ -21,6 +21,8 @@ void lora_lay_out(Lora *lora, Arena *arena, const HfConfig *config, const ModelO
 size_t lora_packed_bytes(const HfConfig *config, const ModelOptions *options);
 int lora_create_weights(Model *model, Error *error);
 int lora_pack(Model *model, Error *error);
+/* Remembers the directory that the weights below come from. */
+int lora_name_base(Lora *lora, const char *directory, Error *error);
 /* Whether the adapter of this product takes part now. */
 bool lora_is_on(const Model *model, const LinearCall *call);
 

@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+int lora_name_base(Lora *lora, const char *directory, Error *error) {
+    lora->base = realpath(directory, NULL);
+    if (lora->base == NULL) lora->base = strdup(directory);
+    return lora->base != NULL ? 0 : error_set(error, ERROR_MEMORY, "%s: no memory for a name", directory);
+}
+
 int model_adapter_initialize(Model *m, uint64_t seed, Error *error) {
     const Lora *lora = &m->lora;
     for (size_t i = 0; i < lora->tensors; i++) {
@@ -18,12 +24,17 @@ int model_adapter_initialize(Model *m, uint64_t seed, Error *error) {
         for (size_t k = 0; k < t->elements; k++)
             values[k] = is_a ? (float)((2 * rng_uniform(&address, (uint32_t)k) - 1) * bound) : 0;
     }
+    m->lora.on = true;
     return lora_pack(m, error);
+}
+
+static bool is_same_shape(const LoraSettings *a, const LoraSettings *b) {
+    return a->r == b->r && a->alpha == b->alpha && a->rslora == b->rslora && a->targets == b->targets;
 }
 
 static int check_settings(const LoraSettings *own, const PeftAdapter *adapter, Error *error) {
     const LoraSettings *s = &adapter->settings;
-    if (s->r == own->r && s->alpha == own->alpha && s->rslora == own->rslora && s->targets == own->targets) return 0;
+    if (is_same_shape(s, own)) return 0;
     return error_set(error, ERROR_MISMATCH,
                      "%s: the adapter has r %zu, alpha %g, rslora %d, target modules 0x%x, but r %zu, alpha %g, rslora "
                      "%d, target modules 0x%x were expected",
@@ -46,11 +57,36 @@ int model_adapter_load(Model *m, const char *directory, Error *error) {
     for (size_t i = 0; i < m->lora.tensors && result == 0; i++) result = read_tensor(&m->lora, i, &adapter, error);
     if (result == 0) result = peft_adapter_check_names(&adapter, m->lora.layers, error);
     if (result == 0) result = lora_pack(m, error);
+    if (result == 0) m->lora.on = true;
     peft_adapter_close(&adapter);
     return result;
 }
 
-int model_adapter_save(const Model *m, const char *directory, const char *base, Error *error) {
+/* Whether only the adapter need be exchanged to make `model` the one that is asked for. */
+static bool can_exchange(const Model *model, const char *directory, const char *adapter, const ModelOptions *options) {
+    const ModelOptions *own = &model->options;
+    return own->lora.r > 0 && (adapter == NULL || is_same_shape(&own->lora, &options->lora)) &&
+           own->compute == options->compute && own->trainable == options->trainable &&
+           file_is_same(model->lora.base, directory);
+}
+
+int model_load_adapted(Model **model, const char *directory, const char *adapter, const ModelOptions *options,
+                       Error *error) {
+    int result = 0;
+    if (*model == NULL || !can_exchange(*model, directory, adapter, options)) {
+        model_free(*model);
+        *model = NULL;
+        result = model_load(model, directory, options, error);
+    }
+    if (result == 0 && adapter != NULL) result = model_adapter_load(*model, adapter, error);
+    if (result == 0 && adapter == NULL) model_adapter_switch(*model, false);
+    if (result == 0) return 0;
+    model_free(*model);
+    *model = NULL;
+    return -1;
+}
+
+int model_adapter_save(const Model *m, const char *directory, Error *error) {
     const Lora *lora = &m->lora;
     TensorSource *source = calloc(lora->tensors + 1, sizeof *source);
     char *path = file_join(directory, "adapter_model.safetensors");
@@ -67,7 +103,7 @@ int model_adapter_save(const Model *m, const char *directory, const char *base, 
             .name = t->name, .type = DTYPE_F32, .rank = 2, .shape = {t->shape[0], t->shape[1]}, .values = values};
     }
     if (result == 0) result = safetensors_write_file(path, source, lora->tensors, error);
-    if (result == 0) result = peft_adapter_write_config(directory, &lora->settings, base, error);
+    if (result == 0) result = peft_adapter_write_config(directory, &lora->settings, lora->base, error);
     free(source);
     free(path);
     return result;

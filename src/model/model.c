@@ -88,7 +88,9 @@ static int create(Model *m, const char *directory, const Checkpoint *checkpoint,
     if (arena_create(&m->arena, counted.used, error) != 0) return error_prefix(error, "%s", directory);
     lay_out(m, &m->arena);
     if (create_layers(m, error) != 0 || weights_load(m, checkpoint, directory, error) != 0) return -1;
-    if (m->lora.settings.r > 0 && (lora_create_weights(m, error) != 0 || lora_pack(m, error) != 0)) return -1;
+    if (m->lora.settings.r > 0 && (lora_name_base(&m->lora, directory, error) != 0 ||
+                                   lora_create_weights(m, error) != 0 || lora_pack(m, error) != 0))
+        return -1;
     return activations_create(&m->scratch, m->dims.L, error);
 }
 

@@ -61,15 +61,23 @@ int model_pack(Model *model, Error *error);
 /* The same count before a model is loaded, for plans; SIZE_MAX where it does not fit into an address space. */
 size_t model_planned_weights(const HfConfig *config, const ModelOptions *options);
 
-/* Start values of the adapter: A uniform from the seed, B 0. */
+/* model_load, with the adapter of a PEFT directory, or NULL for a model that computes without. Where *model is not NULL
+ * but one that came from the same directory with these options (and an adapter of this shape), only the adapter is
+ * exchanged or switched off: so several adapters share the weights below. Another *model is freed first; after an error
+ * *model is NULL. */
+int model_load_adapted(Model **model, const char *directory, const char *adapter, const ModelOptions *options,
+                       Error *error);
+/* Start values of the adapter: A uniform from the seed, B 0. It is on then. */
 int model_adapter_initialize(Model *model, uint64_t seed, Error *error);
-/* The adapter of a PEFT directory, whose settings must be those of the model's options (but for dropout). */
+/* The adapter of a PEFT directory, whose settings must be those of the model's options (but for dropout). It is on. */
 int model_adapter_load(Model *model, const char *directory, Error *error);
-/* Writes a PEFT directory's two files; base: what stands in its configuration. */
-int model_adapter_save(const Model *model, const char *directory, const char *base, Error *error);
+/* Writes a PEFT directory's two files into an existing directory; the directory that the model was loaded from is what
+ * they name as the base. */
+int model_adapter_save(const Model *model, const char *directory, Error *error);
 /* Off: the model computes, and is called by model_hash, as if there were no adapter. It begins switched on. */
 void model_adapter_switch(Model *model, bool on);
-/* Which values the next model_forward and its model_backward drop, where lora.dropout > 0; NULL: none. */
+/* Which values the passes from now on drop, where lora.dropout > 0 and the model is trainable; NULL, as at the start:
+ * none. */
 void model_adapter_dropout(Model *model, const RngAddress *pass);
 /* A name for the weights: hash of names, shapes and values (of the masters, or of the file's values). */
 int model_hash(Model *model, Hash *hash, Error *error);

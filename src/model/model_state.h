@@ -42,6 +42,7 @@ typedef struct {
     LoraSettings settings;
     float scale;
     bool on;
+    char *base;          // directory of the weights below, absolute where that can be told
     ModelTensor *tensor; // (tensors) by offset
     size_t tensors, elements, layers;
     LoraLayer *layer;           // (L)

@@ -8,6 +8,7 @@ TrainPass train_pass(Model *model, const TrainObjective *objective, size_t micro
 }
 
 void train_pass_free(TrainPass *pass) {
+    model_adapter_dropout(pass->model, NULL);
     batch_free(&pass->batch);
     activations_free(pass->activations);
     free(pass->values);
@@ -75,6 +76,9 @@ static int forward(TrainPass *pass, const Span *span, bool gradient, Error *erro
     if (pass->stage != NULL && log_interrupted(pass->log))
         return error_set(error, ERROR_INTERRUPTED, "interrupted while measuring (%s)", pass->stage);
     if (pack(pass, span, error) != 0) return -1;
+    RngAddress dropout = pass->dropout; // a micro-batch drops the same in both of its passes
+    dropout.k = (uint32_t)span->example[span->first]->id;
+    model_adapter_dropout(pass->model, dropout.stream == 0 ? NULL : &dropout);
     float *logprob = pass->logprob + span->target;
     float *squares = pass->log_sum_square == NULL ? NULL : pass->log_sum_square + span->target;
     int result = gradient ? model_forward(pass->model, &pass->batch, &pass->activations, logprob, squares, error)

@@ -6,6 +6,7 @@ typedef struct {
     Model *model;
     const TrainObjective *objective;
     size_t micro_tokens;
+    RngAddress dropout; // of an adapter, in the next runs; .stream 0: nothing is dropped
     Batch batch;
     Activations *activations;
     float *logprob, *dlogprob, *log_sum_square; // (capacity) by target, in `values`; the last NULL where not wanted

@@ -13,6 +13,17 @@
 static const char *const moment_names[2] = {"first", "second"};
 enum { NAME_MAX_BYTES = 112 }; // "second." and the longest ModelTensor name
 
+static bool is_adapter(const Model *model) { return model_options(model)->lora.r > 0; }
+
+static const char *weights_file(const Model *model) {
+    return is_adapter(model) ? "adapter_model.safetensors" : "model.safetensors";
+}
+
+static int save_weights(const char *directory, const Model *model, Error *error) {
+    return is_adapter(model) ? model_adapter_save(model, directory, error)
+                             : model_save(model, directory, DTYPE_F32, 0, error);
+}
+
 /* One moment as tensors under their names; names is (tensors) of NAME_MAX_BYTES. */
 static void list_moment(const Model *model, int moment, const float *values, char (*names)[NAME_MAX_BYTES],
                         TensorSource *out) {
@@ -83,7 +94,7 @@ int train_state_save(const char *directory, Model *model, const Optimizer *optim
     if (asprintf(&partial, "%s.partial", directory) < 0)
         return error_set(error, ERROR_MEMORY, "%s: no memory", directory);
     if (file_remove_tree(partial, error) == 0 && file_make_directory(partial, error) == 0 &&
-        model_save(model, partial, DTYPE_F32, 0, error) == 0 && save_optimizer(partial, model, optimizer, error) == 0 &&
+        save_weights(partial, model, error) == 0 && save_optimizer(partial, model, optimizer, error) == 0 &&
         save_state(partial, model, optimizer, state, error) == 0 && file_remove_tree(directory, error) == 0)
         result = file_rename(partial, directory, error);
     if (result != 0) file_remove_tree(partial, NULL);
@@ -150,7 +161,7 @@ static int check_hash(const char *directory, Model *model, const Optimizer *opti
     if (weights && strcmp(found.optimizer.hex, expected->optimizer.hex) == 0) return 0;
     return error_set(error, ERROR_INPUT,
                      "%s/%s: the numbers are not those that were saved: the checkpoint is damaged; remove it",
-                     directory, weights ? "optimizer.safetensors" : "model.safetensors");
+                     directory, weights ? "optimizer.safetensors" : weights_file(model));
 }
 
 int train_state_load(const char *directory, Model *model, Optimizer *optimizer, TrainState *state, Error *error) {
@@ -158,7 +169,7 @@ int train_state_load(const char *directory, Model *model, Optimizer *optimizer, 
     StateHash expected;
     int result = -1;
     if (load_state(directory, state, &expected, error) == 0 &&
-        load_file(directory, "model.safetensors", &weights, error) == 0 &&
+        load_file(directory, weights_file(model), &weights, error) == 0 &&
         load_file(directory, "optimizer.safetensors", &moments, error) == 0 &&
         load_tensors(weights, directory, model, "", model_weights(model), error) == 0 &&
         load_tensors(moments, directory, model, "first.", optimizer->first, error) == 0 &&

@@ -1,6 +1,7 @@
 /* train_state.h - a checkpoint of training: everything that a bit-equal continuation needs.
  *
- *   directory/model.safetensors      float32 master weights under their Hugging Face names
+ *   directory/model.safetensors      float32 master weights under their Hugging Face names; or, of an adapter,
+ *   directory/adapter_model.safetensors and adapter_config.json, which PEFT loads
  *   directory/optimizer.safetensors  "first.NAME" and "second.NAME", float32
  *   directory/state.json             {"step", "tokens", "model": hash of the weights, "optimizer": hash of the moments}
  * Written as directory.partial and renamed, so a checkpoint is whole or not there. Claims:

@@ -169,8 +169,11 @@ static int step(Loop *loop, Error *error) {
     size_t tokens = loop->state.tokens, before = tokens;
     gather(loop, loop->state.step);
     zero_gradients(loop->model);
-    if (train_pass_run(&loop->pass, loop->step_example, s->examples_per_step, true, &mean, &tokens, error) != 0 ||
-        optimizer_gradient_norm(loop->model, s->optimizer.float32_norm, &norm, error) != 0)
+    loop->pass.dropout =
+        (RngAddress){.seed = s->seed, .stream = RNG_DROPOUT, .round = s->round, .item = (uint32_t)loop->state.step};
+    int failed = train_pass_run(&loop->pass, loop->step_example, s->examples_per_step, true, &mean, &tokens, error);
+    loop->pass.dropout = (RngAddress){0}; // measurements drop nothing
+    if (failed != 0 || optimizer_gradient_norm(loop->model, s->optimizer.float32_norm, &norm, error) != 0)
         return error_prefix(error, "step %zu", loop->state.step + 1);
     if (optimizer_step(&loop->optimizer, loop->model, rate, norm, error) != 0) return -1;
     loop->state = (TrainState){.step = loop->state.step + 1, .tokens = tokens};

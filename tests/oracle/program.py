@@ -52,9 +52,15 @@ class Program:
     def object(self, *arguments):
         return json.loads(self.run(*arguments, "--quiet", "--json"))
 
-    def score(self, model, rows, precision):
+    def score(self, model, rows, precision, *more):
         """Rows of token ids -> their answers' {"logprobs", "token_logprobs"}."""
-        return self.lines("score", "--model", model, "--data", self.rows(rows), "--per-token", "--precision", precision)
+        return self.lines("score", "--model", model, "--data", self.rows(rows), "--per-token", "--precision", precision, *more)
+
+    def merge(self, model, adapter, dtype):
+        """Directory of the model with a LoRA adapter merged in."""
+        out = self.place()
+        self.run("export", model, out, "--adapter", adapter, "--merge", "--dtype", dtype, "--quiet")
+        return out
 
     def logits(self, model, rows, precision):
         """Rows of {"ids", "positions"?} -> path of a safetensors file."""
@@ -69,10 +75,10 @@ class Program:
                         "--out", out, "--precision", precision, "--quiet")
         return out, json.loads(text)
 
-    def train(self, model, rows, settings):
+    def train(self, model, rows, settings, *more):
         """(directory of the trained model, metrics of every step), float32, rows in order."""
         out, metrics = self.place(), self.place(".jsonl")
         sets = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         self.run("train", "--model", model, "--data", self.rows(rows), "--out", out, "--metrics", metrics, "--in-order",
-                 "--precision", "float32", "--quiet", *sets)
+                 "--precision", "float32", "--quiet", *sets, *more)
         return out, [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]

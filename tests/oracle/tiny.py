@@ -3,6 +3,7 @@ import json
 import math
 import shutil
 
+import lora
 import losses
 from program import Unsupported
 from tensors import Tensors, distance, l2, largest
@@ -189,15 +190,13 @@ def _settings(hyper):
 
 
 def check_trajectory(program, directory, report):
-    """dpo_full/NAME: TRL's training of a whole model, step by step."""
+    """dpo_full/NAME, dpo_lora/NAME: TRL's training of a whole model or of an adapter, step by step."""
     data, golden, place = _load(directory / "data.json"), _load(directory / "trajectory.json"), f"{directory.parent.name}/{directory.name}"
-    if (directory / "adapter_init").exists():
-        report.not_supported(f"{place}: LoRA")
-        return
-    model = (directory / golden["model"]).resolve()
+    model, adapter = (directory / golden["model"]).resolve(), (directory / "adapter_init").exists()
+    more = ("--adapter", directory / "adapter_init", "--reference", model) if adapter else ()
     try:
         per_step, settings = _settings(golden["hyper"])
-        trained, metrics = program.train(model, [data["pairs"][k] for k in data["order"]], settings)
+        trained, metrics = program.train(model, [data["pairs"][k] for k in data["order"]], settings, *more)
     except Unsupported as error:
         report.not_supported(f"{place}: {error}")
         return
@@ -207,6 +206,10 @@ def check_trajectory(program, directory, report):
         for name, bound in TRAJECTORY.items():
             report.within(f"trajectory: {name}", abs(found[name] - step["float64"][name]), bound, f"{place} step {step['step']}")
     cases = _load(model.parent / "cases.json")
+    if adapter:
+        lora.check_logprobs(program, model, directory, _score_rows(cases), report, place)
+        lora.check_trained(program, model, directory, trained, golden, _score_rows(cases), report, place)
+        return
     final = Tensors(directory / "final_logprobs.safetensors")
     for i, row in enumerate(program.score(trained, _score_rows(cases), "float32")):
         for j, found in enumerate(row["token_logprobs"]):

@@ -92,7 +92,7 @@ static void text_figure(const DiceRun *run, uint32_t round, const char *stage, c
 }
 
 static void hash_of(const DiceRun *run, int index, char out[40]) {
-    Model *model;
+    Model *model = NULL;
     Hash hash;
     if (dice_run_load(run, index, DTYPE_F32, false, &model, &hash, &error) != 0) fail_msg("%s", error.message);
     snprintf(out, 40, "%s", hash.hex);
