@@ -143,7 +143,8 @@ static int add_mixed(Training *t, size_t *row, Error *error) {
         json_t *score = dice_run_summary(t->run, t->round, "score", error);
         result = score == NULL ? -1 : round_table_load(&t->table, t->run, t->round, error);
         if (result == 0) result = round_table_load_anchors(&t->first, t->run, pair, pairs, error);
-        recorded = json_number_value(json_object_get(score, "audit_mean")) <= t->run->recipe->reward.audit_threshold;
+        recorded = !t->table.encoded_again &&
+                   json_number_value(json_object_get(score, "audit_mean")) <= t->run->recipe->reward.audit_threshold;
         json_decref(score);
     }
     for (size_t i = 0; i < t->mixed && result == 0; i++) {

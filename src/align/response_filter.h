@@ -17,3 +17,5 @@ bool response_filter_keeps(const ResponseFilter *filter, FinishReason finish, si
 
 /* Code points of valid UTF-8 `text` without the white space at both ends that Python's str.strip() removes. */
 size_t response_filter_length(const char *text, size_t bytes);
+/* The same, and where in the text what is left begins and ends; both 0 where nothing is. */
+size_t response_filter_strip(const char *text, size_t bytes, size_t *begin, size_t *end);

@@ -37,6 +37,33 @@ static void filter_row(RoundTable *table, const ResponseFilter *filter, size_t n
         memset(table->kept + n * K, 0, K);
 }
 
+/* The stripped text's ids and the end token, in the place of the sampled ones. */
+static int encode_again(const DiceRun *run, StoredResponse *r, Error *error) {
+    TokenList ids = {0};
+    size_t begin, end;
+    int32_t last = r->length > 0 ? r->ids[r->length - 1] : -1;
+    response_filter_strip(r->text, strlen(r->text), &begin, &end);
+    if (tokenizer_encode(run->chat.tokenizer, r->text + begin, end - begin, false, &ids, error) != 0) return -1;
+    if (r->stopped && last >= 0) token_list_push(&ids, last);
+    if (ids.failed) {
+        token_list_free(&ids);
+        return error_set(error, ERROR_MEMORY, "no memory to encode a response again");
+    }
+    free(r->ids);
+    free(r->logprob);
+    r->ids = ids.data;
+    r->length = ids.count;
+    r->logprob = NULL;
+    return 0;
+}
+
+static int encode_all_again(RoundTable *table, const DiceRun *run, Error *error) {
+    table->encoded_again = run->recipe->sample.tokens == RECIPE_TOKENS_STRIPPED;
+    for (size_t i = 0; table->encoded_again && i < table->count; i++)
+        if (encode_again(run, &table->response[i], error) != 0) return -1;
+    return 0;
+}
+
 int round_table_load(RoundTable *table, const DiceRun *run, uint32_t round, Error *error) {
     const ResponseFilter filter = round_table_filter(run);
     *table = (RoundTable){.responses = run->recipe->sample.responses};
@@ -59,6 +86,10 @@ int round_table_load(RoundTable *table, const DiceRun *run, uint32_t round, Erro
         }
         if (i == 0 || r->prompt != table->response[i - 1].prompt) table->prompt[table->prompts++] = r->prompt;
         table->cell[(table->prompts - 1) * K + r->k] = r;
+    }
+    if (encode_all_again(table, run, error) != 0) {
+        round_table_free(table);
+        return -1;
     }
     for (size_t n = 0; n < table->prompts; n++) filter_row(table, &filter, n);
     return 0;

@@ -32,6 +32,7 @@ typedef enum { RECIPE_SCORE_SAME, RECIPE_SCORE_FLOAT32, RECIPE_SCORE_BFLOAT16 } 
 typedef enum { RECIPE_RESPONSE_END_STOP_TOKEN, RECIPE_RESPONSE_END_TEMPLATE } RecipeResponseEnd;
 typedef enum { RECIPE_SCHEDULE_CONSTANT, RECIPE_SCHEDULE_LINEAR, RECIPE_SCHEDULE_COSINE } RecipeSchedule;
 typedef enum { RECIPE_NORM_EXACT, RECIPE_NORM_FLOAT32 } RecipeNorm;
+typedef enum { RECIPE_TOKENS_SAMPLED, RECIPE_TOKENS_STRIPPED } RecipeTokens;
 typedef enum { RECIPE_SELECT_BEST_WORST, RECIPE_SELECT_MEAN_2SD, RECIPE_SELECT_RANDOM, RECIPE_SELECT_ANCHORED } RecipeSelect;
 typedef enum { RECIPE_SOFT_LABEL_NONE, RECIPE_SOFT_LABEL_PROMPT, RECIPE_SOFT_LABEL_ROUND } RecipeSoftLabel;
 typedef enum { RECIPE_PARITY_NONE, RECIPE_PARITY_TRL_1, RECIPE_PARITY_DICE } RecipeParity;
@@ -98,6 +99,9 @@ typedef struct {
     X(group, double, repetition_penalty, "1", ABOVE(0, 100), FIXED, \
       "logits of tokens already in the text are divided (positive) or multiplied (negative) by it; 1: off") \
     X(group, RecipeList, stop, "[]", LIST, FIXED, "tokens that end a response, as texts or ids; []: the model's own") \
+    X(group, RecipeTokens, tokens, "sampled", ONE_OF("sampled|stripped"), FIXED, \
+      "what is scored and trained on: the tokens as they were sampled, or those of the stripped text encoded again, as " \
+      "between programs that pass texts; every log-prob is then computed again") \
     X(group, size_t, branches, "64", WHOLE(1, 65536), FREE, "responses in flight at a time: speed and memory") \
     X(group, bool, all, "false", FLAG, FIXED, "sample every prompt, even where the mix needs fewer") \
     X(group, double, spare, "0.15", REAL(0, 100), FIXED, \

@@ -23,6 +23,8 @@ static const Row rows[] = {
     {RECIPE_PARITY_DICE, "pairs.band_low", "0", "pairs of every gap are used"},
     {RECIPE_PARITY_DICE, "pairs.band_high", "1", "pairs of every gap are used"},
     {RECIPE_PARITY_DICE, "pairs.soft_label", "none", "every pair is trusted"},
+    {RECIPE_PARITY_DICE, "sample.tokens", "stripped",
+     "responses are encoded again from their stripped text with the end-of-turn token, and all of them rescored"},
     {RECIPE_PARITY_DICE, "sample.all", "true", "every prompt is sampled, also those that the mix will not use"},
 };
 enum { ROWS = sizeof rows / sizeof *rows };

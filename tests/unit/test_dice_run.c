@@ -1,6 +1,8 @@
 #include "align/dice_run.h"
+#include "align/round_table.h"
 #include "checkpoint_cases.h"
 #include "model/model.h"
+#include <math.h>
 
 #include <math.h>
 
@@ -302,6 +304,41 @@ static void pairs_may_be_anchored_and_doubted(void **state) {
     done(&run, &recipe);
 }
 
+/* Parity with the paper's scripts: the stripped texts are encoded again, everything is rescored, alpha is on the grid. */
+static void the_papers_scripts_may_be_followed(void **state) {
+    (void)state;
+    static const char *const sets[] = {"parity=dice"};
+    DiceRun run;
+    Recipe recipe;
+    RoundTable table;
+    finished(&run, &recipe, "parity", sets, 1);
+    assert_true(figure(&run, 1, "score", "rescored") == 1 && figure(&run, 1, "score", "audited") == 0);
+    double alpha = figure(&run, 1, "pairs", "alpha_nats_per_char");
+    assert_true(fabs(alpha * 1000 - round(alpha * 1000)) < 1e-9);
+    assert_int_equal(figure(&run, 1, "sample", "prompts"), run.prompts);
+    assert_int_equal(round_table_load(&table, &run, 1, &error), 0);
+    StoredResponse *sampled;
+    size_t count, changed = 0;
+    assert_int_equal(run_store_get_responses(run.store, 1, &sampled, &count, &error), 0);
+    assert_true(table.encoded_again && count == table.count);
+    for (size_t i = 0; i < count; i++) {
+        const StoredResponse *r = &table.response[i];
+        Buffer text = {0};
+        size_t begin, end;
+        response_filter_strip(sampled[i].text, strlen(sampled[i].text), &begin, &end);
+        assert_int_equal(chat_decode_response(&run.chat, r->ids, r->length, &text, &error), 0);
+        assert_int_equal(text.size, end - begin);
+        if (text.size > 0) assert_memory_equal(text.data, sampled[i].text + begin, text.size);
+        if (r->stopped) assert_int_equal(r->ids[r->length - 1], sampled[i].ids[sampled[i].length - 1]);
+        changed += r->length != sampled[i].length || memcmp(r->ids, sampled[i].ids, r->length * sizeof *r->ids) != 0;
+        buffer_free(&text);
+    }
+    assert_true(changed > 0); // planted: the sampled ids as they are
+    run_store_free_responses(sampled, count);
+    round_table_free(&table);
+    done(&run, &recipe);
+}
+
 /* A finished run goes on when it is given more rounds, and its first rounds stay. */
 static void rounds_may_be_added(void **state) {
     (void)state;
@@ -394,6 +431,7 @@ int main(void) {
         cmocka_unit_test(losses_find_the_policy_at_its_reference),
         cmocka_unit_test(small_gaps_may_be_dropped),
         cmocka_unit_test(pairs_may_be_anchored_and_doubted),
+        cmocka_unit_test(the_papers_scripts_may_be_followed),
         cmocka_unit_test(rounds_may_be_added),
         cmocka_unit_test(every_safe_point_can_be_left),
         cmocka_unit_test(a_plan_writes_nothing),
