@@ -36,6 +36,17 @@ static void swiglu_back(Rows *r) {
                                    row_of(r, r->dy, t * F), row_of(r, r->dx, 2 * t * F),
                                    row_of(r, r->dx, (2 * t + 1) * F));
 }
+static void geglu(Rows *r) {
+    for (size_t t = 0; t < ROWS; t++)
+        r->kernels.geglu(F, r->type, row_of(r, r->x, 2 * t * F), row_of(r, r->x, (2 * t + 1) * F),
+                         row_of(r, r->y, t * F));
+}
+static void geglu_back(Rows *r) {
+    for (size_t t = 0; t < ROWS; t++)
+        r->kernels.geglu_backward(F, r->type, row_of(r, r->x, 2 * t * F), row_of(r, r->x, (2 * t + 1) * F),
+                                  row_of(r, r->dy, t * F), row_of(r, r->dx, 2 * t * F),
+                                  row_of(r, r->dx, (2 * t + 1) * F));
+}
 static void rope(Rows *r) {
     for (size_t t = 0; t < ROWS; t++)
         r->kernels.rope_row(HEADS, D / 2, r->type, r->turn, r->turn + D / 2, t % 2 ? 1.0f : -1.0f,
@@ -98,6 +109,8 @@ int main(void) {
         report("rmsnorm", r.type, ROWS * C * (4 + width), best_seconds(rmsnorm, &r), ceiling);
         report("swiglu", r.type, ROWS * F * 3 * width, best_seconds(swiglu, &r), ceiling);
         report("swiglu backward", r.type, ROWS * F * 5 * width, best_seconds(swiglu_back, &r), ceiling);
+        report("geglu", r.type, ROWS * F * 3 * width, best_seconds(geglu, &r), ceiling);
+        report("geglu backward", r.type, ROWS * F * 5 * width, best_seconds(geglu_back, &r), ceiling);
         report("rope", r.type, ROWS * HEADS * D * 2 * width, best_seconds(rope, &r), ceiling);
         float *all[] = {r.x, r.dx, r.dy}; // the next type reads the same memory
         for (size_t a = 0; a < 3; a++)

@@ -71,6 +71,14 @@ int json_get_number(const json_t *object, const char *key, double *value, const 
     return 0;
 }
 
+int json_get_positive(const json_t *object, const char *key, double low, double *value, const char *name,
+                      Error *error) {
+    if (json_get_number(object, key, value, name, error) != 0) return -1;
+    if (*value > 0 && *value >= low) return 0;
+    return error_set(error, ERROR_INPUT, "%s: \"%s\" is %g where a number %s %g was expected", name, key, *value,
+                     low > 0 ? ">=" : ">", low);
+}
+
 int json_get_bool(const json_t *object, const char *key, int *value, const char *name, Error *error) {
     const json_t *v = json_object_get(object, key);
     if (v == NULL || json_is_null(v)) return 0;

@@ -19,6 +19,8 @@ int json_get_integer(const json_t *object, const char *key, int64_t low, int64_t
                      Error *error);
 /* A number; integer or real; finite. */
 int json_get_number(const json_t *object, const char *key, double *value, const char *name, Error *error);
+/* A number > 0 and >= low. */
+int json_get_positive(const json_t *object, const char *key, double low, double *value, const char *name, Error *error);
 /* true or false. */
 int json_get_bool(const json_t *object, const char *key, int *value, const char *name, Error *error);
 const char *json_type_name(json_type type);

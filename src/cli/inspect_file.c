@@ -97,7 +97,6 @@ static int inspect_gguf(const InspectValues *v, const char *path, Error *error) 
 }
 
 static int inspect_directory(const InspectValues *v, const char *path, Error *error) {
-    static const char *const families[] = {"llama", "mistral", "qwen2", "qwen3"};
     HfConfig c;
     Checkpoint *checkpoint;
     Hash hash;
@@ -113,12 +112,12 @@ static int inspect_directory(const InspectValues *v, const char *path, Error *er
     }
     for (size_t i = 0; i < c.eos_count; i++) json_array_append_new(eos, json_integer(c.eos_token[i]));
     json_object_set_new(object, "kind", json_string("checkpoint directory"));
-    json_object_set_new(object, "family", json_string(families[c.family]));
+    json_object_set_new(object, "family", json_string(hf_config_family(&c)));
     json_t *more = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, s:f, s:f, s:o, s:b, s:s}", "layers",
                              (json_int_t)c.layers, "channels", (json_int_t)c.channels, "heads", (json_int_t)c.heads,
                              "kv_heads", (json_int_t)c.kv_heads, "head_dim", (json_int_t)c.head_dim, "feed_forward",
                              (json_int_t)c.feed_forward, "vocabulary", (json_int_t)c.vocabulary, "context",
-                             (json_int_t)c.max_positions, "tied_head", c.tied_head, "rope_theta", c.rope_theta,
+                             (json_int_t)c.max_positions, "tied_head", c.tied_head, "rope_theta", c.rope[0].theta,
                              "weights", cost_all_weights(&c), "end_tokens", eos, "chat_template", chat_template != NULL,
                              "content_hash", hash.hex);
     json_object_update(object, more);

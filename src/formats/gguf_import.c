@@ -86,7 +86,7 @@ static size_t channels(const HfConfig *c, Channels which) {
 }
 
 static bool is_wanted(const HfConfig *c, const Kind *kind) {
-    return kind->when == ALWAYS || (kind->when == QWEN2_ONLY && c->attention_bias) ||
+    return kind->when == ALWAYS || (kind->when == QWEN2_ONLY && c->qkv_bias) ||
            (kind->when == QWEN3_ONLY && c->qk_norm) || (kind->when == UNTIED_ONLY && !c->tied_head);
 }
 

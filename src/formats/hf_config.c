@@ -3,6 +3,7 @@
 #include "base/json.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,23 +12,33 @@
 typedef struct {
     const char *model_type;
     ModelFamily family;
-    int64_t kv_heads, head_dim, max_positions, window, bos, eos;
+    int64_t kv_heads, head_dim, max_positions, window, bos, eos, pad;
 } Family;
 
-static const Family families[] = {{"llama", FAMILY_LLAMA, 0, 0, 2048, 0, 1, 2},
-                                  {"mistral", FAMILY_MISTRAL, 8, 0, 131072, 4096, 1, 2},
-                                  {"qwen2", FAMILY_QWEN2, 32, 0, 32768, 4096, -1, -1},
-                                  {"qwen3", FAMILY_QWEN3, 32, 128, 32768, 4096, -1, -1}};
+static const Family families[] = {{"llama", FAMILY_LLAMA, 0, 0, 2048, 0, 1, 2, -1},
+                                  {"mistral", FAMILY_MISTRAL, 8, 0, 131072, 4096, 1, 2, -1},
+                                  {"qwen2", FAMILY_QWEN2, 32, 0, 32768, 4096, -1, -1, -1},
+                                  {"qwen3", FAMILY_QWEN3, 32, 128, 32768, 4096, -1, -1, -1},
+                                  {"gemma3_text", FAMILY_GEMMA3, 4, 256, 131072, 4096, 2, 1, 0}};
 enum { FAMILIES = sizeof families / sizeof *families };
-static const char *const supported = "llama, mistral, qwen2, qwen3";
+static const char *const supported = "llama, mistral, qwen2, qwen3, gemma3_text";
+
+const char *hf_config_family(const HfConfig *config) {
+    size_t i = 0;
+    while (families[i].family != config->family) i++;
+    return families[i].model_type;
+}
 
 static const Family *find_family(const json_t *json, const char *name, Error *error) {
     const json_t *type = json_need(json, "model_type", JSON_STRING, name, error);
     if (type == NULL) return NULL;
     for (size_t i = 0; i < FAMILIES; i++)
         if (strcmp(families[i].model_type, json_string_value(type)) == 0) return &families[i];
-    error_set(error, ERROR_UNSUPPORTED, "%s: model_type \"%s\" is not supported; supported are %s", name,
-              json_string_value(type), supported);
+    error_set(error, ERROR_UNSUPPORTED, "%s: model_type \"%s\" is not supported; supported are %s%s", name,
+              json_string_value(type), supported,
+              strcmp(json_string_value(type), "gemma3") == 0
+                  ? " (gemma3 sees images, too: save its language model as a checkpoint of its own)"
+                  : "");
     return NULL;
 }
 
@@ -44,7 +55,7 @@ static int read_size(const json_t *json, const char *key, int64_t high, int64_t 
 }
 
 static int read_sizes(HfConfig *c, const json_t *json, const Family *f, const char *name, Error *error) {
-    if (read_size(json, "num_hidden_layers", 1 << 12, 0, 0, &c->layers, name, error) != 0 ||
+    if (read_size(json, "num_hidden_layers", HF_LAYERS_MAX, 0, 0, &c->layers, name, error) != 0 ||
         read_size(json, "hidden_size", 1 << 20, 0, 0, &c->channels, name, error) != 0 ||
         read_size(json, "num_attention_heads", 1 << 16, 0, 0, &c->heads, name, error) != 0 ||
         read_size(json, "intermediate_size", 1 << 24, 0, 0, &c->feed_forward, name, error) != 0 ||
@@ -74,93 +85,21 @@ static int read_sizes(HfConfig *c, const json_t *json, const Family *f, const ch
     return 0;
 }
 
-/* A number > `above` (or >= where `or_equal`); `missing` is fatal where the key must be there. */
-static int read_positive(const json_t *json, const char *key, double low, bool needed, double *value, const char *name,
-                         Error *error) {
-    const json_t *found = json_object_get(json, key);
-    if (needed && (found == NULL || json_is_null(found)))
-        return error_set(error, ERROR_INPUT, "%s: the key \"%s\" is missing (a number was expected)", name, key);
-    if (json_get_number(json, key, value, name, error) != 0) return -1;
-    if (!(*value > 0) || *value < low)
-        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %g where a number %s %g was expected", name, key, *value,
-                         low > 0 ? ">=" : ">", low);
-    return 0;
-}
+static void set_slides(HfConfig *c, size_t layer) { c->sliding[layer / 8] |= (uint8_t)(1u << layer % 8); }
 
-/* The members of rope_scaling or rope_parameters; `place` names the object in messages. */
-static int read_rope_members(HfConfig *c, const json_t *rope, bool type_needed, const char *place, Error *error) {
-    const json_t *type = json_object_get(rope, "rope_type");
-    if (type == NULL) type = json_object_get(rope, "type");
-    if (type == NULL && type_needed)
-        return error_set(error, ERROR_INPUT, "%s: has neither \"rope_type\" nor \"type\"", place);
-    if (type != NULL && !json_is_string(type))
-        return error_set(error, ERROR_INPUT, "%s: \"rope_type\" is %s where a string was expected", place,
-                         json_type_name(json_typeof(type)));
-    const char *text = type == NULL ? "default" : json_string_value(type);
-    double share = 1;
-    if (read_positive(rope, "partial_rotary_factor", 0, false, &share, place, error) != 0) return -1;
-    if (share != 1)
-        return error_set(error, ERROR_UNSUPPORTED, "%s: \"partial_rotary_factor\" is %g; only 1 is supported", place,
-                         share);
-    if (strcmp(text, "default") == 0) return 0;
-    if (strcmp(text, "linear") == 0) {
-        c->rope_scaling = HF_ROPE_LINEAR;
-        return read_positive(rope, "factor", 1, true, &c->rope_factor, place, error);
-    }
-    if (strcmp(text, "llama3") != 0)
-        return error_set(error, ERROR_UNSUPPORTED,
-                         "%s: rope type \"%s\" is not supported; supported are default, linear, llama3", place, text);
-    c->rope_scaling = HF_ROPE_LLAMA3;
-    if (read_positive(rope, "factor", 1, true, &c->rope_factor, place, error) != 0 ||
-        read_positive(rope, "low_freq_factor", 0, true, &c->rope_low_frequency_factor, place, error) != 0 ||
-        read_positive(rope, "high_freq_factor", 0, true, &c->rope_high_frequency_factor, place, error) != 0 ||
-        read_positive(rope, "original_max_position_embeddings", 1, true, &c->rope_original_positions, place, error) !=
-            0)
-        return -1;
-    if (c->rope_high_frequency_factor <= c->rope_low_frequency_factor)
-        return error_set(error, ERROR_INPUT, "%s: high_freq_factor %g must be greater than low_freq_factor %g", place,
-                         c->rope_high_frequency_factor, c->rope_low_frequency_factor);
-    return 0;
-}
-
-/* rope_parameters (transformers 5) holds everything; before, rope_theta stood beside rope_scaling. */
-static int read_rope(HfConfig *c, const json_t *json, const char *name, Error *error) {
-    char place[512];
-    const char *key = "rope_parameters";
-    const json_t *rope = json_object_get(json, key);
-    if (rope == NULL || json_is_null(rope)) rope = json_object_get(json, key = "rope_scaling");
-    c->rope_theta = 10000;
-    if (read_positive(json, "rope_theta", 1, false, &c->rope_theta, name, error) != 0) return -1;
-    if (rope == NULL || json_is_null(rope)) return 0;
-    if (!json_is_object(rope))
-        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %s where an object was expected", name, key,
-                         json_type_name(json_typeof(rope)));
-    snprintf(place, sizeof place, "%s: %s", name, key);
-    if (json_object_get(rope, "full_attention") != NULL || json_object_get(rope, "sliding_attention") != NULL)
-        return error_set(error, ERROR_UNSUPPORTED,
-                         "%s: different values for different kinds of layers are not supported", place);
-    if (read_positive(rope, "rope_theta", 1, false, &c->rope_theta, place, error) != 0) return -1;
-    return read_rope_members(c, rope, strcmp(key, "rope_scaling") == 0, place, error);
-}
-
-/* Layers that slide, from layer_types, or else those from max_window_layers on. */
-static int count_sliding(const HfConfig *c, const json_t *json, size_t *sliding, const char *name, Error *error) {
+/* Layers that slide by the list; *found: whether there is one. */
+static int read_layer_types(HfConfig *c, const json_t *json, bool *found, const char *name, Error *error) {
     const json_t *types = json_object_get(json, "layer_types");
-    if (types == NULL || json_is_null(types)) {
-        int64_t from = 28;
-        if (json_get_integer(json, "max_window_layers", 0, INT32_MAX, &from, name, error) != 0) return -1;
-        *sliding = (size_t)from < c->layers ? c->layers - (size_t)from : 0;
-        return 0;
-    }
+    *found = types != NULL && !json_is_null(types);
+    if (!*found) return 0;
     if (json_array_size(types) != c->layers)
         return error_set(error, ERROR_INPUT, "%s: \"layer_types\" must be a list of %zu strings, one a layer", name,
                          c->layers);
-    *sliding = 0;
     for (size_t i = 0; i < c->layers; i++) {
         const char *type = json_string_value(json_array_get(types, i));
         if (type == NULL) return error_set(error, ERROR_INPUT, "%s: layer_types[%zu] is not a string", name, i);
         if (strcmp(type, "sliding_attention") == 0)
-            ++*sliding;
+            set_slides(c, i);
         else if (strcmp(type, "full_attention") != 0)
             return error_set(error, ERROR_UNSUPPORTED,
                              "%s: layer_types[%zu] is \"%s\"; supported are full_attention, sliding_attention", name, i,
@@ -169,55 +108,117 @@ static int count_sliding(const HfConfig *c, const json_t *json, size_t *sliding,
     return 0;
 }
 
+/* [HC-3] Mistral: every layer. Qwen: layer_types, or else those from max_window_layers on; none where the switch is off.
+ * Gemma: layer_types, or else all but every sixth. */
 static int read_window(HfConfig *c, const json_t *json, const Family *f, const char *name, Error *error) {
     if (c->family == FAMILY_LLAMA) return 0;
-    const json_t *found = json_object_get(json, "sliding_window");
-    int64_t window = json_is_null(found) ? 0 : f->window;
-    int on = c->family == FAMILY_MISTRAL;
-    size_t sliding = c->layers;
-    if (json_get_integer(json, "sliding_window", 1, INT32_MAX, &window, name, error) != 0) return -1;
-    if (!on && (json_get_bool(json, "use_sliding_window", &on, name, error) != 0 ||
-                count_sliding(c, json, &sliding, name, error) != 0))
+    int64_t window = json_is_null(json_object_get(json, "sliding_window")) ? 0 : f->window, from = 28, pattern = 6;
+    int on = c->family == FAMILY_MISTRAL || c->family == FAMILY_GEMMA3;
+    bool listed = false;
+    if (json_get_integer(json, "sliding_window", 1, INT32_MAX, &window, name, error) != 0 ||
+        json_get_integer(json, "max_window_layers", 0, INT32_MAX, &from, name, error) != 0 ||
+        json_get_integer(json, "sliding_window_pattern", 1, INT32_MAX, &pattern, name, error) != 0)
         return -1;
-    if (!on || window == 0 || sliding == 0) return 0;
-    if (sliding != c->layers)
-        return error_set(error, ERROR_UNSUPPORTED,
-                         "%s: %zu of %zu layers have a sliding window; supported is one for all layers or for none",
-                         name, sliding, c->layers);
-    c->window = (size_t)window;
+    if (!on && json_get_bool(json, "use_sliding_window", &on, name, error) != 0) return -1;
+    if (c->family != FAMILY_MISTRAL && read_layer_types(c, json, &listed, name, error) != 0) return -1;
+    for (size_t l = 0; !listed && l < c->layers; l++)
+        if (c->family == FAMILY_GEMMA3    ? (l + 1) % (size_t)pattern != 0
+            : c->family == FAMILY_MISTRAL ? true
+                                          : l >= (size_t)from)
+            set_slides(c, l);
+    bool some = false;
+    for (size_t i = 0; i < sizeof c->sliding; i++) some = some || c->sliding[i] != 0;
+    if (some && window == 0 && c->family == FAMILY_GEMMA3)
+        return error_set(error, ERROR_INPUT, "%s: \"sliding_window\" is null, but layers slide", name);
+    if (on && some) c->window = (size_t)window;
+    if (c->window == 0) memset(c->sliding, 0, sizeof c->sliding);
     return 0;
 }
 
-static int read_features(HfConfig *c, const json_t *json, const char *name, Error *error) {
+static int read_activation(HfConfig *c, const json_t *json, const char *name, Error *error) {
+    static const struct {
+        const char *name;
+        HfActivation activation;
+    } known[] = {
+        {"silu", HF_SILU}, {"swish", HF_SILU}, {"gelu_pytorch_tanh", HF_GELU_TANH}, {"gelu_new", HF_GELU_TANH}};
+    const char *key = c->family == FAMILY_GEMMA3 ? "hidden_activation" : "hidden_act";
+    const json_t *act = json_object_get(json, key);
+    c->activation = c->family == FAMILY_GEMMA3 ? HF_GELU_TANH : HF_SILU;
+    if (act == NULL || json_is_null(act)) return 0;
+    if (!json_is_string(act))
+        return error_set(error, ERROR_INPUT, "%s: \"%s\" is %s where a string was expected", name, key,
+                         json_type_name(json_typeof(act)));
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(known[i].name, json_string_value(act)) == 0) {
+            c->activation = known[i].activation;
+            return 0;
+        }
+    return error_set(error, ERROR_UNSUPPORTED,
+                     "%s: %s \"%s\" is not supported; supported are silu and gelu_pytorch_tanh", name, key,
+                     json_string_value(act));
+}
+
+/* Keys that would change the forward pass and have no place in it. */
+static int refuse_features(const HfConfig *c, const json_t *json, const char *name, Error *error) {
+    static const char *const capping[] = {"attn_logit_softcapping", "final_logit_softcapping"};
     const json_t *quantization = json_object_get(json, "quantization_config");
-    const json_t *act = json_object_get(json, "hidden_act");
+    int both_ways = 0;
     if (quantization != NULL && !json_is_null(quantization))
         return error_set(error, ERROR_UNSUPPORTED,
                          "%s: \"quantization_config\": quantised weights are not supported; give the float checkpoint "
                          "or a GGUF file",
                          name);
-    if (act != NULL && !json_is_string(act) && !json_is_null(act))
-        return error_set(error, ERROR_INPUT, "%s: \"hidden_act\" is %s where a string was expected", name,
-                         json_type_name(json_typeof(act)));
-    if (json_is_string(act) && strcmp(json_string_value(act), "silu") != 0)
-        return error_set(error, ERROR_UNSUPPORTED, "%s: hidden_act \"%s\" is not supported; supported is silu", name,
-                         json_string_value(act));
-    int mlp_bias = 0, attention_bias = 0;
-    if (json_get_bool(json, "mlp_bias", &mlp_bias, name, error) != 0 ||
-        json_get_bool(json, "attention_bias", &attention_bias, name, error) != 0)
+    if (c->family != FAMILY_GEMMA3) return 0;
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *cap = json_object_get(json, capping[i]);
+        if (cap != NULL && !json_is_null(cap))
+            return error_set(error, ERROR_UNSUPPORTED, "%s: \"%s\" is not supported; supported is null", name,
+                             capping[i]);
+    }
+    if (json_get_bool(json, "use_bidirectional_attention", &both_ways, name, error) != 0) return -1;
+    if (!both_ways) return 0;
+    return error_set(error, ERROR_UNSUPPORTED,
+                     "%s: \"use_bidirectional_attention\" true is not supported: only causal models have log-probs",
+                     name);
+}
+
+static int read_features(HfConfig *c, const json_t *json, const char *name, Error *error) {
+    int mlp_bias = 0, bias = 0, tied = c->family == FAMILY_GEMMA3;
+    if (refuse_features(c, json, name, error) != 0 || read_activation(c, json, name, error) != 0 ||
+        json_get_bool(json, "mlp_bias", &mlp_bias, name, error) != 0 ||
+        json_get_bool(json, "attention_bias", &bias, name, error) != 0 ||
+        json_get_bool(json, "tie_word_embeddings", &tied, name, error) != 0)
         return -1;
     // The other families have no such switch, whatever the file says. Where there is one, it is a bias of o as well.
-    if (mlp_bias && c->family == FAMILY_LLAMA)
-        return error_set(error, ERROR_UNSUPPORTED, "%s: \"mlp_bias\" true is not supported", name);
-    if (attention_bias && (c->family == FAMILY_LLAMA || c->family == FAMILY_QWEN3))
-        return error_set(error, ERROR_UNSUPPORTED, "%s: \"attention_bias\" true is not supported", name);
-    int tied = 0;
-    if (json_get_bool(json, "tie_word_embeddings", &tied, name, error) != 0) return -1;
+    bool has_switch = c->family != FAMILY_MISTRAL && c->family != FAMILY_QWEN2;
+    c->output_bias = bias && has_switch;
+    c->qkv_bias = c->output_bias || c->family == FAMILY_QWEN2;
+    c->mlp_bias = mlp_bias && c->family == FAMILY_LLAMA;
     c->tied_head = tied;
-    c->attention_bias = c->family == FAMILY_QWEN2;
-    c->qk_norm = c->family == FAMILY_QWEN3;
+    c->qk_norm = c->family == FAMILY_QWEN3 || c->family == FAMILY_GEMMA3;
+    c->sandwich_norms = c->family == FAMILY_GEMMA3;
+    c->norm_offset = c->family == FAMILY_GEMMA3 ? 1 : 0;
     c->norm_eps = 1e-6;
-    return read_positive(json, "rms_norm_eps", 0, false, &c->norm_eps, name, error);
+    return json_get_positive(json, "rms_norm_eps", 0, &c->norm_eps, name, error);
+}
+
+/* What multiplies embeddings and attention scores. */
+static int read_scales(HfConfig *c, const json_t *json, const char *name, Error *error) {
+    double scalar = (double)c->head_dim;
+    c->embedding_scale = 1;
+    if (c->family == FAMILY_GEMMA3) {
+        scalar = 256;
+        c->embedding_scale = sqrt((double)c->channels);
+        if (json_get_positive(json, "query_pre_attn_scalar", 0, &scalar, name, error) != 0) return -1;
+    }
+    c->attention_scale = 1 / sqrt(scalar);
+    return 0;
+}
+
+static int read_rope(HfConfig *c, const json_t *json, const char *name, Error *error) {
+    c->ropes = c->family == FAMILY_GEMMA3 ? 2 : 1;
+    return c->ropes == 2 ? hf_rope_read_two(json, (double)c->max_positions, c->rope, name, error)
+                         : hf_rope_read(json, (double)c->max_positions, &c->rope[0], name, error);
 }
 
 static int read_dtype(HfConfig *c, const json_t *json, const char *name, Error *error) {
@@ -275,11 +276,12 @@ static int parse_config(HfConfig *c, const json_t *json, const char *name, Error
                          json_type_name(json_typeof(json)));
     const Family *f = find_family(json, name, error);
     if (f == NULL) return -1;
-    *c = (HfConfig){.family = f->family, .bos_token = (int32_t)f->bos, .pad_token = -1, .eos_count = f->eos >= 0};
+    *c = (HfConfig){
+        .family = f->family, .bos_token = (int32_t)f->bos, .pad_token = (int32_t)f->pad, .eos_count = f->eos >= 0};
     c->eos_token[0] = (int32_t)f->eos;
     if (read_features(c, json, name, error) != 0 || read_sizes(c, json, f, name, error) != 0 ||
-        read_rope(c, json, name, error) != 0 || read_window(c, json, f, name, error) != 0 ||
-        read_dtype(c, json, name, error) != 0)
+        read_scales(c, json, name, error) != 0 || read_rope(c, json, name, error) != 0 ||
+        read_window(c, json, f, name, error) != 0 || read_dtype(c, json, name, error) != 0)
         return -1;
     int64_t last = (int64_t)c->vocabulary - 1;
     if (c->bos_token > last) c->bos_token = -1; // only the default can be: the file's own ids are checked below

@@ -40,10 +40,14 @@ typedef struct {
     // dx += d(loss)/dx of one row; dweight (C) += ; dy float32
     void (*rmsnorm_row_backward)(size_t C, const float *x, const float *weight, float inverse_rms, const float *dy,
                                  float *dx, float *dweight);
-    // out = silu(gate) * up, and its gradients; n elements
+    // out = silu(gate) * up, and its gradients, dgate and dup perhaps where gate and up are; n elements
     void (*swiglu)(size_t n, DType type, const void *gate, const void *up, void *out);
     void (*swiglu_backward)(size_t n, DType type, const void *gate, const void *up, const void *dout, void *dgate,
                             void *dup);
+    // the same with gelu (its tanh form, see kernels/glu.h) for silu
+    void (*geglu)(size_t n, DType type, const void *gate, const void *up, void *out);
+    void (*geglu_backward)(size_t n, DType type, const void *gate, const void *up, const void *dout, void *dgate,
+                           void *dup);
     // turns all heads of one row in place, see kernels/rope.h: element i with element i + half of each; sign 1 or -1
     void (*rope_row)(size_t heads, size_t half, DType type, const float *cosine, const float *sine, float sign,
                      void *x);

@@ -8,7 +8,7 @@ typedef struct {
     Dims d;
     DType type;
     size_t size; // of the compute type
-    bool qk_norm, vectors;
+    bool qk_norm, vectors, sandwich;
     Pass pass;
     size_t T, R, N, attention_bytes;
     size_t chunk; // rows of the longest chunk
@@ -20,7 +20,8 @@ static Plan plan_of(const HfConfig *c, const ModelOptions *options, Pass pass, c
                   .type = options->compute,
                   .size = dtype_bytes(options->compute),
                   .qk_norm = c->qk_norm,
-                  .vectors = c->qk_norm || c->attention_bias,
+                  .vectors = c->qk_norm || c->qkv_bias,
+                  .sandwich = c->sandwich_norms,
                   .pass = pass,
                   .T = need->rows,
                   .R = need->head_rows,
@@ -38,6 +39,8 @@ static void take_layer(LayerActivations *l, Arena *arena, const Plan *p) {
     l->unnormed = back && p->qk_norm ? arena_take(arena, p->T * (d.HD + d.KD), p->size) : NULL;
     l->attended = arena_take(arena, p->T * d.HD, p->size);
     l->lse = back ? arena_take(arena, p->T * d.H, sizeof(float)) : NULL;
+    l->attention_end = back && p->sandwich ? arena_take(arena, p->T * d.C, p->size) : NULL;
+    l->mlp_end = back && p->sandwich ? arena_take(arena, p->T * d.C, p->size) : NULL;
     l->gate_up = arena_take(arena, (back ? p->T : p->chunk) * 2 * d.F, p->size);
 }
 
@@ -84,6 +87,7 @@ static void lay_out(Activations *a, Arena *arena, const Plan *p) {
     a->normed = arena_take(arena, p->chunk * d.C, p->size);
     a->product = arena_take(arena, p->chunk * d.F, p->size);
     a->projected = p->type == DTYPE_F32 ? NULL : arena_take(arena, p->chunk * d.QKV, sizeof(float));
+    a->branch = p->sandwich ? arena_take(arena, p->chunk * d.C, sizeof(float)) : NULL;
     a->attention = arena_take(arena, p->attention_bytes, 1);
     if (p->pass != PASS_FORWARD) take_backward(a, arena, p);
 }

@@ -3,7 +3,7 @@
  *
  * Of each layer the backward pass reads the residual stream before and after attention, the keys, queries and values,
  * the attention's output and log-sum-exp, and the feed-forward's gate and up: 4 (2 C + H) + s (QKV + H D + 2 F) bytes
- * a token, s the size of the compute type. Norms and swiglu are computed again, which is cheaper than reading them
+ * a token, s the size of the compute type. Norms and the gate are computed again, which is cheaper than reading them
  * back. With checkpointing only the layer's input is kept, 4 C bytes a token, and the layers share the rest; when
  * nothing goes back they share all of it, and the residual stream is updated in place. */
 #pragma once
@@ -23,9 +23,10 @@ typedef struct {
     void *qkv;     // (T, QKV) as attention reads it: after bias, norm and rope
     void *
         unnormed; // (T, (H + Hkv) D) queries and keys before their norm; NULL where there is none, or nothing goes back
-    void *attended; // (T, H D)
-    float *lse;     // (T, H); NULL when nothing goes back
-    void *gate_up;  // (T, 2F), overwritten by its gradient; (BLOCK_CHUNK, 2F) when nothing goes back
+    void *attended;                // (T, H D)
+    float *lse;                    // (T, H); NULL when nothing goes back
+    void *attention_end, *mlp_end; // (T, C) what their last products gave, before a norm; NULL without, or as above
+    void *gate_up;                 // (T, 2F), overwritten by its gradient; (BLOCK_CHUNK, 2F) when nothing goes back
 } LayerActivations;
 
 typedef enum { PASS_FORWARD, PASS_BOTH, PASS_CHECKPOINT } Pass;
@@ -43,8 +44,9 @@ struct Activations {
     float *log_sum_square;            // (R)
     /* one layer at a time */
     void *normed;     // (BLOCK_CHUNK, C)
-    void *product;    // (BLOCK_CHUNK, F) swiglu(gate, up)
+    void *product;    // (BLOCK_CHUNK, F) glu(gate, up)
     float *projected; // (BLOCK_CHUNK, QKV) before it becomes bfloat16; NULL when computing in float32
+    float *branch;    // (BLOCK_CHUNK, C) what is normed before it is added; NULL without sandwich norms
     void *attention;  // scratch of the attention kernel
     /* backward */
     float *dx;                           // (T, C) gradient of the residual stream

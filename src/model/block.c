@@ -1,13 +1,12 @@
 #include "model/block.h"
+#include "kernels/glu.h"
 #include "kernels/rmsnorm.h"
-#include "kernels/swiglu.h"
 #include "model/linear.h"
 #include "model/qkv.h"
 
-#include <math.h>
 #include <string.h>
 
-AttentionShape block_attention_shape(const HfConfig *config, DType compute, bool cache) {
+AttentionShape block_attention_shape(const HfConfig *config, size_t layer, DType compute, bool cache) {
     const Dims d = dims_of(config);
     size_t kv_stride = cache ? d.KD : d.QKV;
     return (AttentionShape){.heads = d.H,
@@ -17,8 +16,8 @@ AttentionShape block_attention_shape(const HfConfig *config, DType compute, bool
                             .k_stride = kv_stride,
                             .v_stride = kv_stride,
                             .o_stride = d.HD,
-                            .window = config->window,
-                            .scale = (float)(1 / sqrt((double)d.D)),
+                            .window = hf_config_slides(config, layer) ? config->window : 0,
+                            .scale = (float)config->attention_scale,
                             .type = compute};
 }
 
@@ -83,12 +82,35 @@ static void attend(Model *m, size_t layer, const BlockInput *input, Activations 
         scatter_to_cache(m, layer, input, own->qkv);
         key = input->cache->key[layer], value = input->cache->value[layer];
     }
-    AttentionShape shape = block_attention_shape(&m->config, m->options.compute, input->cache != NULL);
+    AttentionShape shape = block_attention_shape(&m->config, layer, m->options.compute, input->cache != NULL);
     attention_forward(m->options.kernels, &shape, input->segment, input->segments, own->qkv, key, value, own->attended,
                       own->lse, a->attention);
 }
 
-/* Of rows [first, first + rows): the output projection and the feed-forward. out NULL: up to gate and up. */
+/* stream += a product, which goes through `norm` first unless that is NULL; kept (rows, C) of the compute type receives
+ * it without the norm, or is NULL. stream NULL: only that. */
+static int add_product(Model *m, const LinearCall *call, const void *x, const float *norm, Activations *a, void *kept,
+                       float *stream, Error *error) {
+    const size_t C = m->dims.C;
+    const KernelTable *k = m->options.kernels;
+    const DType type = m->options.compute;
+    if (norm == NULL) return linear_forward(m, call, x, stream, DTYPE_F32, true, error);
+    if (linear_forward(m, call, x, a->branch, DTYPE_F32, false, error) != 0) return -1;
+#pragma omp parallel for num_threads(k->threads) schedule(static)
+    for (size_t t = 0; t < call->rows; t++) {
+        float *row = a->branch + t * C;
+        if (kept != NULL && type == DTYPE_F32) memcpy((float *)kept + t * C, row, C * sizeof *row);
+        if (kept != NULL && type == DTYPE_BF16) k->to_bf16(C, row, (bf16 *)kept + t * C);
+        if (stream == NULL) continue;
+        k->rmsnorm_row(C, row, norm, (float)m->config.norm_eps, row, DTYPE_F32);
+        k->add(C, row, stream + t * C);
+    }
+    return 0;
+}
+
+static Glu glu_of(const Model *m) { return m->config.activation == HF_SILU ? GLU_SILU : GLU_GELU; }
+
+/* Of rows [first, first + rows): the output projection and the feed-forward. out NULL: up to what backward reads. */
 static int feed_forward(Model *m, size_t layer, Activations *a, size_t first, size_t rows, float *out, Error *error) {
     const Dims d = m->dims;
     const LayerWeights *w = &m->layer[layer];
@@ -99,12 +121,16 @@ static int feed_forward(Model *m, size_t layer, Activations *a, size_t first, si
     const LinearCall o = linear_call(layer, LINEAR_O, first, rows),
                      in = linear_call(layer, LINEAR_GATE_UP, first, rows),
                      down = linear_call(layer, LINEAR_DOWN, first, rows);
-    if (linear_forward(m, &o, offset(m, own->attended, first * d.HD), middle, DTYPE_F32, true, error) != 0) return -1;
+    void *o_kept = own->attention_end == NULL ? NULL : offset(m, own->attention_end, first * d.C),
+         *down_kept = own->mlp_end == NULL ? NULL : offset(m, own->mlp_end, first * d.C);
+    if (add_product(m, &o, offset(m, own->attended, first * d.HD), w->attention_end_norm, a, o_kept, middle, error) !=
+        0)
+        return -1;
     norm_forward(m, rows, middle, end, w->mlp_norm, a->normed);
     if (linear_forward(m, &in, a->normed, gate_up, type, false, error) != 0) return -1;
-    if (end == NULL) return 0;
-    swiglu_forward(m->options.kernels, rows, d.F, type, gate_up, a->product);
-    return linear_forward(m, &down, a->product, end, DTYPE_F32, true, error);
+    if (end == NULL && down_kept == NULL) return 0;
+    glu_forward(m->options.kernels, glu_of(m), rows, d.F, type, gate_up, a->product);
+    return add_product(m, &down, a->product, w->mlp_end_norm, a, down_kept, end, error);
 }
 
 int block_forward(Model *m, size_t layer, const BlockInput *input, Activations *a, float *out, Error *error) {
@@ -117,32 +143,38 @@ int block_forward(Model *m, size_t layer, const BlockInput *input, Activations *
     return 0;
 }
 
-/* Rows [first, first + rows) of dx in the compute type, as the products read them. */
-static const void *dx_for_products(const Model *m, Activations *a, size_t first, size_t rows) {
+static float *gradient_of(const Model *m, size_t index) { return parameters_at(&m->parameters, m->gradients, index); }
+
+/* The norm behind a product: its weight, and what the product gave for all rows. */
+typedef struct {
+    const float *norm; // NULL: none
+    size_t index;
+    void *x;
+} EndNorm;
+
+/* The gradient of what a product gave for rows [first, first + rows), in the compute type: that of the stream, through
+ * the norm behind the product. */
+static const void *product_gradient(const Model *m, const EndNorm *n, Activations *a, size_t first, size_t rows) {
     const size_t C = m->dims.C;
     const KernelTable *k = m->options.kernels;
-    const float *dx = a->dx + first * C;
-    if (a->dx_compute == NULL) return dx;
+    const float *dy = a->dx + first * C;
+    if (n->norm != NULL) {
+        float *x = a->branch;
+        if (m->options.compute == DTYPE_F32)
+            x = (float *)n->x + first * C;
+        else
+            k->to_f32(rows * C, (const bf16 *)n->x + first * C, x);
+        rmsnorm_forward(k, rows, C, x, n->norm, (float)m->config.norm_eps, a->normed, m->options.compute,
+                        a->inverse_rms); // for inverse_rms alone
+        memset(a->dnormed, 0, rows * C * sizeof *a->dnormed);
+        rmsnorm_backward(k, rows, C, x, n->norm, a->inverse_rms, dy, a->dnormed, gradient_of(m, n->index), a->norm);
+        dy = a->dnormed;
+    }
+    if (a->dx_compute == NULL) return dy;
 #pragma omp parallel for num_threads(k->threads) schedule(static)
-    for (size_t t = 0; t < rows; t++) k->to_bf16(C, dx + t * C, (bf16 *)a->dx_compute + t * C);
+    for (size_t t = 0; t < rows; t++) k->to_bf16(C, dy + t * C, (bf16 *)a->dx_compute + t * C);
     return a->dx_compute;
 }
-
-/* product = swiglu(gate, up) again, and gate_up becomes its gradient, while a row is in the cache. */
-static void swiglu_both(const Model *m, size_t rows, void *gate_up, void *product, const void *dproduct) {
-    const size_t F = m->dims.F;
-    const KernelTable *k = m->options.kernels;
-    const DType type = m->options.compute;
-    size_t bytes = F * dtype_bytes(type);
-#pragma omp parallel for num_threads(k->threads) schedule(static)
-    for (size_t t = 0; t < rows; t++) {
-        char *gate = (char *)gate_up + 2 * t * bytes;
-        k->swiglu(F, type, gate, gate + bytes, (char *)product + t * bytes);
-        k->swiglu_backward(F, type, gate, gate + bytes, (const char *)dproduct + t * bytes, gate, gate + bytes);
-    }
-}
-
-static float *gradient_of(const Model *m, size_t index) { return parameters_at(&m->parameters, m->gradients, index); }
 
 /* A norm and the linear layer that reads it, with the rows that went in. */
 typedef struct {
@@ -171,16 +203,20 @@ static int feed_backward(Model *m, size_t layer, Activations *a, size_t first, s
     const LayerActivations *own = &a->layer[layer];
     const DType type = m->options.compute;
     const LinearCall down = linear_call(layer, LINEAR_DOWN, first, rows), o = linear_call(layer, LINEAR_O, first, rows);
+    const LayerWeights *w = &m->layer[layer];
+    const LayerParameters *at = &m->parameters.layer[layer];
+    const EndNorm mlp_end = {w->mlp_end_norm, at->mlp_end_norm, own->mlp_end},
+                  attention_end = {w->attention_end_norm, at->attention_end_norm, own->attention_end};
     const NormedLinear gate_up = {linear_call(layer, LINEAR_GATE_UP, first, rows), own->middle + first * d.C,
-                                  m->layer[layer].mlp_norm, m->parameters.layer[layer].mlp_norm};
+                                  w->mlp_norm, at->mlp_norm};
     void *dgate_up = offset(m, own->gate_up, first * 2 * d.F);
-    const void *dx = dx_for_products(m, a, first, rows);
+    const void *dx = product_gradient(m, &mlp_end, a, first, rows);
     if (linear_data_gradient(m, &down, dx, a->dproduct, type, error) != 0) return -1;
-    swiglu_both(m, rows, dgate_up, a->product, a->dproduct);
+    glu_backward(m->options.kernels, glu_of(m), rows, d.F, type, dgate_up, a->product, a->dproduct);
     if (linear_weight_gradient(m, &down, dx, a->product, error) != 0 ||
         normed_linear_backward(m, &gate_up, dgate_up, a, a->dx + first * d.C, error) != 0)
         return -1;
-    dx = dx_for_products(m, a, first, rows);
+    dx = product_gradient(m, &attention_end, a, first, rows);
     if (linear_data_gradient(m, &o, dx, offset(m, a->dattended, first * d.HD), type, error) != 0) return -1;
     return linear_weight_gradient(m, &o, dx, offset(m, own->attended, first * d.HD), error);
 }
@@ -204,7 +240,7 @@ int block_backward(Model *m, size_t layer, const BlockInput *input, Activations 
     const LayerActivations *own = &a->layer[layer];
     for (size_t t = 0; t < T; t += BLOCK_CHUNK)
         if (feed_backward(m, layer, a, t, chunk_at(t, T), error) != 0) return -1;
-    AttentionShape shape = block_attention_shape(&m->config, m->options.compute, false);
+    AttentionShape shape = block_attention_shape(&m->config, layer, m->options.compute, false);
     attention_backward(m->options.kernels, &shape, input->segment, input->segments, own->qkv, offset(m, own->qkv, d.HD),
                        offset(m, own->qkv, d.HD + d.KD), own->attended, own->lse, a->dattended, a->dqkv,
                        offset(m, a->dqkv, d.HD), offset(m, a->dqkv, d.HD + d.KD), a->attention);

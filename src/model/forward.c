@@ -8,7 +8,7 @@ BlockInput forward_input(const Batch *batch) {
 }
 
 size_t forward_attention_bytes(const Model *m, const BlockInput *input, Pass pass) {
-    AttentionShape shape = block_attention_shape(&m->config, m->options.compute, input->cache != NULL);
+    AttentionShape shape = block_attention_shape(&m->config, 0, m->options.compute, input->cache != NULL);
     return attention_scratch_bytes(m->options.kernels, &shape, input->segment, input->segments, pass != PASS_FORWARD);
 }
 
@@ -18,7 +18,7 @@ size_t forward_planned_attention_bytes(const HfConfig *config, const ModelOption
     const AttentionSegment segment[] = {{.query_length = trunk, .key_length = trunk, .parent = -1},
                                         {.query_length = half, .key_length = half, .parent = 0},
                                         {.query_length = targets - half, .key_length = targets - half, .parent = 0}};
-    AttentionShape shape = block_attention_shape(config, options->compute, false);
+    AttentionShape shape = block_attention_shape(config, 0, options->compute, false);
     return attention_scratch_bytes(options->kernels, &shape, segment, 3, pass != PASS_FORWARD);
 }
 

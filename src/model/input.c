@@ -2,20 +2,30 @@
 
 #include <string.h>
 
+static void fill_rope(const HfRope *r, size_t head_dim, size_t positions, float *table) {
+    static const RopeScaling scaling[] = {[HF_ROPE_PLAIN] = ROPE_PLAIN,
+                                          [HF_ROPE_LINEAR] = ROPE_LINEAR,
+                                          [HF_ROPE_LLAMA3] = ROPE_LLAMA3,
+                                          [HF_ROPE_YARN] = ROPE_YARN};
+    const RopeParameters rope = {.theta = r->theta,
+                                 .scaling = scaling[r->scaling],
+                                 .factor = r->factor,
+                                 .low_frequency_factor = r->low_frequency_factor,
+                                 .high_frequency_factor = r->high_frequency_factor,
+                                 .original_positions = r->original_positions,
+                                 .beta_fast = r->beta_fast,
+                                 .beta_slow = r->beta_slow,
+                                 .attention_factor = r->attention_factor,
+                                 .truncate = r->truncate};
+    rope_table(&rope, head_dim, positions, table);
+}
+
 static void extend_rope(Model *m, size_t positions) {
     const HfConfig *c = &m->config;
     if (positions <= m->rope_positions) return;
     size_t doubled = 2 * m->rope_positions > 512 ? 2 * m->rope_positions : 512;
     if (positions < doubled) positions = doubled < c->max_positions ? doubled : c->max_positions;
-    static const RopeScaling scaling[] = {
-        [HF_ROPE_PLAIN] = ROPE_PLAIN, [HF_ROPE_LINEAR] = ROPE_LINEAR, [HF_ROPE_LLAMA3] = ROPE_LLAMA3};
-    const RopeParameters rope = {.theta = c->rope_theta,
-                                 .scaling = scaling[c->rope_scaling],
-                                 .factor = c->rope_factor,
-                                 .low_frequency_factor = c->rope_low_frequency_factor,
-                                 .high_frequency_factor = c->rope_high_frequency_factor,
-                                 .original_positions = c->rope_original_positions};
-    rope_table(&rope, c->head_dim, positions, m->rope);
+    for (size_t k = 0; k < c->ropes; k++) fill_rope(&c->rope[k], c->head_dim, positions, m->rope[k]);
     m->rope_positions = positions;
 }
 
@@ -43,6 +53,7 @@ void input_embed(const Model *m, size_t rows, const int32_t *token, float *x) {
     const size_t C = m->dims.C;
     const KernelTable *k = m->options.kernels;
     const float *master = parameters_at(&m->parameters, m->weights, m->parameters.model.embedding);
+    const float scale = (float)m->config.embedding_scale;
     bool half = m->options.compute == DTYPE_BF16;
 #pragma omp parallel for num_threads(k->threads) schedule(static)
     for (size_t t = 0; t < rows; t++) {
@@ -54,6 +65,7 @@ void input_embed(const Model *m, size_t rows, const int32_t *token, float *x) {
             memcpy(row, (m->embedding != NULL ? (const float *)m->embedding : master) + from, C * sizeof *row);
         if (half && m->embedding == NULL) // masters: rounded as a model that was loaded without them has it
             for (size_t i = 0; i < C; i++) row[i] = dtype_bf16_to_float(dtype_bf16_from_float(row[i]));
+        if (scale != 1) k->scale(C, scale, row);
     }
 }
 
@@ -64,12 +76,13 @@ void input_backward(Model *m, size_t rows, const int32_t *token, const float *dx
     const size_t C = m->dims.C;
     const KernelTable *k = m->options.kernels;
     float *gradient = parameters_at(&m->parameters, m->gradients, m->parameters.model.embedding);
+    const float scale = (float)m->config.embedding_scale;
     if (gradient == NULL) return;
 #pragma omp parallel for num_threads(k->threads) schedule(static)
     for (size_t first = 0; first < C; first += COLUMNS) {
         size_t count = C - first < COLUMNS ? C - first : COLUMNS;
         for (size_t t = 0; t < rows; t++)
             if (token[t] != m->config.pad_token)
-                k->add(count, dx + t * C + first, gradient + (size_t)token[t] * C + first);
+                k->axpy(count, scale, dx + t * C + first, gradient + (size_t)token[t] * C + first);
     }
 }

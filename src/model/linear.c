@@ -4,6 +4,8 @@
 typedef struct {
     const GemmWeight *weight;
     size_t index, out, in; // index: of the first tensor it is made of
+    const float *bias;     // (out); NULL: none, or that of q, k and v, which comes with their norms and positions
+    size_t bias_index;
 } Product;
 
 static Product product_of(const Model *m, const LinearCall *call) {
@@ -12,13 +14,13 @@ static Product product_of(const Model *m, const LinearCall *call) {
     const Dims d = m->dims;
     switch (call->linear) {
     case LINEAR_QKV:
-        return (Product){w->qkv, at->q, d.QKV, d.C};
+        return (Product){w->qkv, at->q, d.QKV, d.C, NULL, PARAMETERS_NONE};
     case LINEAR_O:
-        return (Product){w->o, at->o, d.C, d.HD};
+        return (Product){w->o, at->o, d.C, d.HD, w->o_bias, at->o_bias};
     case LINEAR_GATE_UP:
-        return (Product){w->gate_up, at->gate, 2 * d.F, d.C};
+        return (Product){w->gate_up, at->gate, 2 * d.F, d.C, w->gate_up_bias, at->gate_bias};
     default:
-        return (Product){w->down, at->down, d.C, d.F};
+        return (Product){w->down, at->down, d.C, d.F, w->down_bias, at->down_bias};
     }
 }
 
@@ -29,16 +31,54 @@ static void round_rows(const Model *m, size_t rows, size_t width, const float *s
     for (size_t t = 0; t < rows; t++) k->to_bf16(width, src + t * width, (bf16 *)dst + t * width);
 }
 
+/* Columns that one thread works on at a time. */
+enum { COLUMNS = 64 };
+
+/* y (rows, width) += bias, in float32. */
+static void add_bias(const Model *m, size_t rows, size_t width, const float *bias, void *y, DType type) {
+    const KernelTable *k = m->options.kernels;
+#pragma omp parallel for num_threads(k->threads) schedule(static)
+    for (size_t t = 0; t < rows; t++) {
+        if (type == DTYPE_F32) {
+            k->add(width, bias, (float *)y + t * width);
+            continue;
+        }
+        for (size_t first = 0; first < width; first += COLUMNS) {
+            size_t count = width - first < COLUMNS ? width - first : COLUMNS;
+            bf16 *row = (bf16 *)y + t * width + first;
+            float sum[COLUMNS];
+            k->to_f32(count, row, sum);
+            k->add(count, bias + first, sum);
+            k->to_bf16(count, sum, row);
+        }
+    }
+}
+
+/* gradient (width) += the sums of the columns of dy, each from the first row to the last. */
+static void sum_columns(const Model *m, size_t rows, size_t width, const void *dy, float *gradient) {
+    const KernelTable *k = m->options.kernels;
+    bool half = m->options.compute == DTYPE_BF16;
+#pragma omp parallel for num_threads(k->threads) schedule(static)
+    for (size_t first = 0; first < width; first += COLUMNS) {
+        size_t count = width - first < COLUMNS ? width - first : COLUMNS;
+        for (size_t t = 0; t < rows; t++) {
+            float row[COLUMNS];
+            if (half) k->to_f32(count, (const bf16 *)dy + t * width + first, row);
+            k->add(count, half ? row : (const float *)dy + t * width + first, gradient + first);
+        }
+    }
+}
+
 int linear_forward(Model *m, const LinearCall *call, const void *x, void *y, DType y_type, bool accumulate,
                    Error *error) {
     const Product p = product_of(m, call);
-    if (!lora_is_on(m, call))
-        return gemm_forward(m->gemm, p.weight, call->rows, x, p.in, y, p.out, y_type, accumulate, error);
-    float *wide = y_type == DTYPE_F32 ? y : m->lora.wide;
-    if (gemm_forward(m->gemm, p.weight, call->rows, x, p.in, wide, p.out, DTYPE_F32, accumulate, error) != 0 ||
-        lora_forward(m, call, x, wide, error) != 0)
-        return -1;
-    if (wide != y) round_rows(m, call->rows, p.out, wide, y);
+    bool adapted = lora_is_on(m, call), rounds = adapted && y_type != DTYPE_F32;
+    void *sum = rounds ? m->lora.wide : y;
+    DType type = rounds ? DTYPE_F32 : y_type;
+    if (gemm_forward(m->gemm, p.weight, call->rows, x, p.in, sum, p.out, type, accumulate, error) != 0) return -1;
+    if (adapted && lora_forward(m, call, x, sum, error) != 0) return -1;
+    if (p.bias != NULL) add_bias(m, call->rows, p.out, p.bias, sum, type);
+    if (rounds) round_rows(m, call->rows, p.out, sum, y);
     return 0;
 }
 
@@ -58,6 +98,8 @@ int linear_weight_gradient(Model *m, const LinearCall *call, const void *dy, con
     const Product p = product_of(m, call);
     if (lora_is_on(m, call)) return lora_weight_gradient(m, call, dy, x, error);
     if (m->gradients == NULL) return 0;
+    if (p.bias != NULL)
+        sum_columns(m, call->rows, p.out, dy, parameters_at(&m->parameters, m->gradients, p.bias_index));
     return gemm_weight_gradient(m->gemm, call->rows, p.out, p.in, m->options.compute, dy, p.out, x, p.in,
                                 parameters_at(&m->parameters, m->gradients, p.index), error);
 }

@@ -1,6 +1,6 @@
 /* linear.h - the linear layers of a block: fused products with what an adapter adds, forward and backward.
- *   y = W x  [+ s B (A x)]
- * One door for both ways of training: with all weights trained dW is summed; with an adapter only dA and dB. */
+ *   y = W x + b  [+ s B (A x)]
+ * One door for both ways of training: with all weights trained dW and db are summed; with an adapter only dA and dB. */
 #pragma once
 #include "model/model_state.h"
 

@@ -13,7 +13,9 @@ static void lay_out(Model *m, Arena *arena) {
     m->weights = arena_take(arena, masters ? m->parameters.elements : m->parameters.vectors, sizeof(float));
     m->gradients = masters ? arena_take(arena, m->parameters.elements, sizeof(float)) : NULL;
     m->embedding = masters ? NULL : arena_take(arena, d.V * d.C, dtype_bytes(m->options.compute));
-    m->rope = arena_take(arena, m->config.max_positions * d.D, sizeof(float));
+    m->norms = m->config.norm_offset != 0 ? arena_take(arena, m->parameters.vectors, sizeof(float)) : NULL;
+    for (size_t k = 0; k < m->config.ropes; k++)
+        m->rope[k] = arena_take(arena, m->config.max_positions * d.D, sizeof(float));
     if (m->lora.settings.r > 0) lora_lay_out(&m->lora, arena, &m->config, &m->options);
 }
 
@@ -56,22 +58,36 @@ size_t model_planned_weights(const HfConfig *config, const ModelOptions *options
     return count;
 }
 
-/* Points the small vectors into `weights` and allocates the packed matrices. */
+/* Points the small vectors of a layer to their places. */
+static void place_vectors(Model *m, size_t layer) {
+    const Parameters *p = &m->parameters;
+    const LayerParameters *at = &p->layer[layer];
+    float *norms = m->norms != NULL ? m->norms : m->weights;
+    LayerWeights *w = &m->layer[layer];
+    w->attention_norm = parameters_at(p, norms, at->attention_norm);
+    w->attention_end_norm = parameters_at(p, norms, at->attention_end_norm);
+    w->mlp_norm = parameters_at(p, norms, at->mlp_norm);
+    w->mlp_end_norm = parameters_at(p, norms, at->mlp_end_norm);
+    w->q_norm = parameters_at(p, norms, at->q_norm);
+    w->k_norm = parameters_at(p, norms, at->k_norm);
+    w->qkv_bias = parameters_at(p, m->weights, at->q_bias);
+    w->o_bias = parameters_at(p, m->weights, at->o_bias);
+    w->gate_up_bias = parameters_at(p, m->weights, at->gate_bias);
+    w->down_bias = parameters_at(p, m->weights, at->down_bias);
+    w->rope = m->rope[m->config.ropes == 2 && hf_config_slides(&m->config, layer)];
+}
+
+/* Allocates the packed matrices. */
 static int create_layers(Model *m, Error *error) {
     const Dims d = m->dims;
-    const Parameters *p = &m->parameters;
     const DType type = m->options.compute;
     unsigned uses = uses_of(&m->options);
     m->layer = calloc(d.L, sizeof *m->layer);
     if (m->layer == NULL) return error_set(error, ERROR_MEMORY, "no memory for %zu layers", d.L);
-    m->final_norm = parameters_at(p, m->weights, p->model.norm);
+    m->final_norm = parameters_at(&m->parameters, m->norms != NULL ? m->norms : m->weights, m->parameters.model.norm);
     for (size_t l = 0; l < d.L; l++) {
         LayerWeights *w = &m->layer[l];
-        w->attention_norm = parameters_at(p, m->weights, p->layer[l].attention_norm);
-        w->mlp_norm = parameters_at(p, m->weights, p->layer[l].mlp_norm);
-        w->qkv_bias = parameters_at(p, m->weights, p->layer[l].q_bias);
-        w->q_norm = parameters_at(p, m->weights, p->layer[l].q_norm);
-        w->k_norm = parameters_at(p, m->weights, p->layer[l].k_norm);
+        place_vectors(m, l);
         if (gemm_weight_create(m->gemm, d.QKV, d.C, type, uses, &w->qkv, error) != 0 ||
             gemm_weight_create(m->gemm, d.C, d.HD, type, uses, &w->o, error) != 0 ||
             gemm_weight_create(m->gemm, 2 * d.F, d.C, type, uses, &w->gate_up, error) != 0 ||

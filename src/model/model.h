@@ -2,7 +2,7 @@
  *
  * One forward and one backward for every family; what differs is data in HfConfig. Compute is float32 or bfloat16
  * (weights and matmul inputs bfloat16; accumulation, residual stream, norms, softmax and log-probs float32).
- *   x = embedding[token];  per layer: x += Wo attention(rope(Wqkv norm(x)));  x += Wdown swiglu(Wgate_up norm(x))
+ *   x = embedding[token];  per layer: x += Wo attention(rope(Wqkv norm(x)));  x += Wdown glu(Wgate_up norm(x))
  *   log p(token) = token_logprob(norm(x))
  * A trainable model keeps float32 master weights and float32 gradients, both one array in the order of
  * model_tensors(); model_pack refreshes what the matmuls read after the masters changed. With an adapter (LoRA, see

@@ -9,10 +9,12 @@
 
 /* The values of one layer in the forms that its computation reads; a NULL vector: the family has none. */
 typedef struct {
-    GemmWeight *qkv, *o, *gate_up, *down;   // (QKV, C), (C, H D), (2F, C), (C, F)
-    const float *attention_norm, *mlp_norm; // (C)
-    const float *qkv_bias;                  // (QKV)
-    const float *q_norm, *k_norm;           // (D)
+    GemmWeight *qkv, *o, *gate_up, *down;           // (QKV, C), (C, H D), (2F, C), (C, F)
+    const float *attention_norm, *mlp_norm;         // (C)
+    const float *attention_end_norm, *mlp_end_norm; // (C) behind the last product of attention and feed-forward
+    const float *qkv_bias, *o_bias, *gate_up_bias, *down_bias; // (QKV), (C), (2F), (C)
+    const float *q_norm, *k_norm;                              // (D)
+    const float *rope;                                         // (max_positions, D) of its kind
 } LayerWeights;
 
 /* The fused products of a layer. */
@@ -66,11 +68,12 @@ struct Model {
     const float *final_norm; // (C)
     Lora lora;
 
-    Arena arena;      // of the five arrays below and the adapter's
+    Arena arena;      // of the six arrays below and the adapter's
     float *weights;   // where they are trained: the masters; else the vectors alone, at the same offsets
     float *gradients; // likewise; NULL where they are not
     void *embedding;  // (V, C) of the compute type; NULL where the masters serve
-    float *rope;      // (max_positions, D), filled up to rope_positions
+    float *norms;   // the vectors as norms multiply by them, config.norm_offset + weight; NULL where that is the weight
+    float *rope[2]; // (max_positions, D) of each kind, filled up to rope_positions
     size_t rope_positions;
 
     Hash file_hash;       // of the values as loaded

@@ -5,7 +5,7 @@
  * weight decay are one range, and a model that keeps only packed matrices holds the first `vectors` floats of the same
  * layout [PA-1]. Neighbours in the list are neighbours in memory, without gaps [PA-2]. Hence the fused views:
  *   layer.q     as (QKV, C)  the weight of one product for queries, keys and values; layer.q_bias as (QKV)
- *   layer.gate  as (2F, C)   the weight of one product for gate and up
+ *   layer.gate  as (2F, C)   the weight of one product for gate and up; layer.gate_bias as (2F)
  * A tied head is the embedding: model.head == model.embedding, so both gradients add up in one place [PA-3].
  * Memory: parameters_create allocates, parameters_free ends it. Claims: tests/unit/test_parameters.c. */
 #pragma once
@@ -26,16 +26,26 @@
     X(q, "self_attn.q_proj.weight", d.HD, d.C, true)                                                                   \
     X(k, "self_attn.k_proj.weight", d.KD, d.C, true)                                                                   \
     X(v, "self_attn.v_proj.weight", d.KD, d.C, true)                                                                   \
-    X(q_bias, "self_attn.q_proj.bias", d.HD, 0, c->attention_bias)                                                     \
-    X(k_bias, "self_attn.k_proj.bias", d.KD, 0, c->attention_bias)                                                     \
-    X(v_bias, "self_attn.v_proj.bias", d.KD, 0, c->attention_bias)                                                     \
+    X(q_bias, "self_attn.q_proj.bias", d.HD, 0, c->qkv_bias)                                                           \
+    X(k_bias, "self_attn.k_proj.bias", d.KD, 0, c->qkv_bias)                                                           \
+    X(v_bias, "self_attn.v_proj.bias", d.KD, 0, c->qkv_bias)                                                           \
     X(q_norm, "self_attn.q_norm.weight", d.D, 0, c->qk_norm)                                                           \
     X(k_norm, "self_attn.k_norm.weight", d.D, 0, c->qk_norm)                                                           \
     X(o, "self_attn.o_proj.weight", d.C, d.HD, true)                                                                   \
-    X(mlp_norm, "post_attention_layernorm.weight", d.C, 0, true)                                                       \
+    X(o_bias, "self_attn.o_proj.bias", d.C, 0, c->output_bias)                                                         \
+    X(attention_end_norm, "post_attention_layernorm.weight", d.C, 0, c->sandwich_norms)                                \
+    X(mlp_norm, PARAMETERS_MLP_NORM(c), d.C, 0, true)                                                                  \
     X(gate, "mlp.gate_proj.weight", d.F, d.C, true)                                                                    \
     X(up, "mlp.up_proj.weight", d.F, d.C, true)                                                                        \
-    X(down, "mlp.down_proj.weight", d.C, d.F, true)
+    X(gate_bias, "mlp.gate_proj.bias", d.F, 0, c->mlp_bias)                                                            \
+    X(up_bias, "mlp.up_proj.bias", d.F, 0, c->mlp_bias)                                                                \
+    X(down, "mlp.down_proj.weight", d.C, d.F, true)                                                                    \
+    X(down_bias, "mlp.down_proj.bias", d.C, 0, c->mlp_bias)                                                            \
+    X(mlp_end_norm, "post_feedforward_layernorm.weight", d.C, 0, c->sandwich_norms)
+
+/* The norm in front of the feed-forward stands behind attention, and is called so where that has none of its own. */
+#define PARAMETERS_MLP_NORM(c)                                                                                         \
+    ((c)->sandwich_norms ? "pre_feedforward_layernorm.weight" : "post_attention_layernorm.weight")
 
 #define PARAMETERS_FIELD(field, name, rows, columns, there) size_t field;
 /* Numbers of tensors in `tensor`; PARAMETERS_NONE where the family has none. */

@@ -24,7 +24,7 @@ void qkv_forward(const Model *m, const LayerWeights *w, size_t rows, const int32
         }
         for (size_t h = 0; w->q_norm != NULL && h < d.H + d.Hkv; h++)
             k->rmsnorm_row(d.D, row + h * d.D, h < d.H ? w->q_norm : w->k_norm, norm_eps(m), row + h * d.D, DTYPE_F32);
-        rope_row(k, d.H + d.Hkv, d.D, m->rope + (size_t)position[t] * d.D, DTYPE_F32, row, 0);
+        rope_row(k, d.H + d.Hkv, d.D, w->rope + (size_t)position[t] * d.D, DTYPE_F32, row, 0);
         if (half) k->to_bf16(d.QKV, row, (bf16 *)qkv + t * d.QKV);
     }
 }
@@ -100,7 +100,7 @@ void qkv_backward(Model *m, size_t layer, size_t rows, const int32_t *position, 
         }
         for (size_t t = n * BLOCK; t < rows && t < (n + 1) * BLOCK; t++) {
             void *row = (char *)dqkv + t * d.QKV * size;
-            rope_row(k, d.H + d.Hkv, d.D, m->rope + (size_t)position[t] * d.D, m->options.compute, row, 1);
+            rope_row(k, d.H + d.Hkv, d.D, w->rope + (size_t)position[t] * d.D, m->options.compute, row, 1);
             const char *kept = unnormed == NULL ? NULL : (const char *)unnormed + t * turned_bytes;
             if (vectors) row_backward(m, w, &block, kept, row);
         }

@@ -1,5 +1,5 @@
-/* qkv.h - from the fused projection to the queries, keys and values that attention reads, and back: bias (qwen2), norm
- * of every head of q and k (qwen3), rope. Done row by row in float32 and rounded once to the compute type. */
+/* qkv.h - from the fused projection to the queries, keys and values that attention reads, and back: bias, norm of
+ * every head of q and k, rope. Done row by row in float32 and rounded once to the compute type. */
 #pragma once
 #include "model/model_state.h"
 

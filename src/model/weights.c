@@ -141,7 +141,14 @@ static void groups_of(const Model *m, size_t layer, Group group[GROUPS]) {
     group[3] = (Group){at->down, 1, w->down};
 }
 
+/* What norms multiply by, after their weights changed. */
+static void offset_norms(Model *m) {
+    for (size_t i = 0; m->norms != NULL && i < m->parameters.vectors; i++)
+        m->norms[i] = (float)m->config.norm_offset + m->weights[i];
+}
+
 int weights_pack(Model *m, Error *error) {
+    offset_norms(m);
     for (size_t l = 0; l < m->dims.L; l++) {
         Group group[GROUPS];
         groups_of(m, l, group);
@@ -167,6 +174,7 @@ static int load_packed(Reader *r, Error *error) {
         goto done;
     }
     if (read_tensors(r, 0, m->parameters.vector_tensors, m->weights, DTYPE_F32, error) != 0) goto done;
+    offset_norms(m);
     const ModelParameters *at = &m->parameters.model;
     if (at->head != at->embedding && (read_tensors(r, at->head, 1, m->embedding, type, error) != 0 ||
                                       token_head_pack(m->gemm, m->head, m->embedding, type, error) != 0))

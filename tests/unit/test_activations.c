@@ -128,7 +128,7 @@ static void plans_are_kept(void **state) {
         batch_add_branch(&batch, trunk, ids, 128, NULL), batch_add_branch(&batch, trunk, ids, 100, NULL);
     }
     batch_finish(&batch, NULL);
-    AttentionShape shape = block_attention_shape(&config, DTYPE_F32, false);
+    AttentionShape shape = block_attention_shape(&config, 0, DTYPE_F32, false);
     const ActivationsNeed need = {.rows = batch.rows,
                                   .head_rows = batch.head_rows,
                                   .targets = batch.targets,

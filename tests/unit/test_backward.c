@@ -119,15 +119,19 @@ static void qwen3_norms(void **state) {
     check_golden("qwen3_hd", DTYPE_F32), check_golden("qwen3_hd", DTYPE_BF16);
 }
 
-/* Threads, and computing each layer again, change no bit of the gradients [MO-1]; a second pass adds as much again. */
-static void same_bits(void **state) {
+static void gemma3_sandwich(void **state) {
     (void)state;
-    json_t *cases = tiny_cases("llama_tied");
+    check_golden("gemma3_text", DTYPE_F32), check_golden("gemma3_text", DTYPE_BF16);
+}
+
+/* Threads, and computing each layer again, change no bit of the gradients [MO-1]; a second pass adds as much again. */
+static void check_same_bits(const char *name) {
+    json_t *cases = tiny_cases(name);
     float *first = NULL;
     for (int variant = 0; variant < 4; variant++) {
         KernelTable table = kernels;
         table.threads = 1 + variant % 3;
-        Model *model = tiny_load("llama_tied", &table, DTYPE_F32, true, variant == 3);
+        Model *model = tiny_load(name, &table, DTYPE_F32, true, variant == 3);
         size_t bytes = model_weight_count(model) * sizeof(float);
         run(model, cases);
         if (first == NULL) {
@@ -139,6 +143,11 @@ static void same_bits(void **state) {
     }
     free(first);
     json_decref(cases);
+}
+
+static void same_bits(void **state) {
+    (void)state;
+    check_same_bits("llama_tied"), check_same_bits("gemma3_text");
 }
 
 /* One batch that is longer than the chunks of a layer, against its prompts one by one; gradients add up. */
@@ -216,9 +225,9 @@ static int set_up(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied),          cmocka_unit_test(llama_rope3),
-                                       cmocka_unit_test(mistral_window),      cmocka_unit_test(qwen2_bias),
-                                       cmocka_unit_test(qwen3_norms),         cmocka_unit_test(same_bits),
-                                       cmocka_unit_test(long_batches_add_up), cmocka_unit_test(central_differences)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(llama_tied), cmocka_unit_test(llama_rope3),         cmocka_unit_test(mistral_window),
+        cmocka_unit_test(qwen2_bias), cmocka_unit_test(qwen3_norms),         cmocka_unit_test(gemma3_sandwich),
+        cmocka_unit_test(same_bits),  cmocka_unit_test(long_batches_add_up), cmocka_unit_test(central_differences)};
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

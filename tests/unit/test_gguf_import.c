@@ -164,7 +164,7 @@ static void imports_each_architecture(void **state) {
         assert_true(c.family == cases[i].family && c.tied_head == cases[i].tied && c.dtype == cases[i].dtype);
         assert_true(c.layers == L && c.channels == C && c.heads == H && c.kv_heads == HKV && c.head_dim == D &&
                     c.feed_forward == F && c.vocabulary == V);
-        assert_true(c.rope_theta == 500000 && c.norm_eps == 1e-6 && c.rope_scaling == HF_ROPE_PLAIN &&
+        assert_true(c.rope[0].theta == 500000 && c.norm_eps == 1e-6 && c.rope[0].scaling == HF_ROPE_PLAIN &&
                     c.max_positions == 64 && c.window == 0);
         assert_true(c.bos_token == 5 && c.eos_count == 1 && c.eos_token[0] == 6);
         assert_int_equal(file_remove_tree(target, &error), 0);
@@ -182,7 +182,7 @@ static void keeps_windows_scalings_and_turn_ends(void **state) {
     gguf_build_float(&b, "llama.rope.scaling.factor", 4);
     gguf_build_integer(&b, "tokenizer.ggml.eot_token_id", 3);
     if (import(&b, DTYPE_F32, &error) != 0 || hf_config_read(&c, target, &error) != 0) fail_msg("%s", error.message);
-    assert_true(c.family == FAMILY_MISTRAL && c.window == 32 && c.rope_scaling == HF_ROPE_LINEAR && c.rope_factor == 4);
+    assert_true(c.family == FAMILY_MISTRAL && c.window == 32 && c.rope[0].scaling == HF_ROPE_LINEAR && c.rope[0].factor == 4);
     assert_true(c.eos_count == 2 && c.eos_token[1] == 3);
     expect_values(DTYPE_F32, 2 + 9 * L);
 }
@@ -208,9 +208,9 @@ static void recognises_the_scaling_of_llama_3(void **state) {
             continue;
         }
         assert_int_equal(hf_config_read(&c, target, &error), 0);
-        assert_true(c.rope_scaling == HF_ROPE_LLAMA3 && c.rope_factor == 32 && c.rope_low_frequency_factor == 1 &&
-                    c.rope_high_frequency_factor == 4);
-        assert_true(c.rope_original_positions == 8192);
+        assert_true(c.rope[0].scaling == HF_ROPE_LLAMA3 && c.rope[0].factor == 32 && c.rope[0].low_frequency_factor == 1 &&
+                    c.rope[0].high_frequency_factor == 4);
+        assert_true(c.rope[0].original_positions == 8192);
         file_remove_tree(target, &error);
     }
 }
@@ -229,7 +229,7 @@ static void says_when_memory_is_out(void **state) {
     Buffer file = gguf_build_finish(&b);
     assert_int_equal(gguf_from_memory(&g, file.data, file.size, "m.gguf", &error), 0);
     assert_int_equal(gguf_config_json(g, DTYPE_F32, &whole[0], &whole[1], &parsed, &error), 0);
-    assert_true(parsed.rope_factor == 4);
+    assert_true(parsed.rope[0].factor == 4);
     size_t failures = 0;
     for (int struck = 1; struck; failures++) {
         error = (Error){0};
@@ -355,7 +355,7 @@ static void imports_smollm2(void **state) {
         fail_msg("%s", error.message);
     assert_true(c.family == FAMILY_LLAMA && c.layers == 30 && c.channels == 576 && c.heads == 9 && c.kv_heads == 3 &&
                 c.vocabulary == 49152 && c.tied_head);
-    assert_true(c.rope_theta == 100000 && c.norm_eps == 1e-5 && c.eos_token[0] == 2);
+    assert_true(c.rope[0].theta == 100000 && c.norm_eps == 1e-5 && c.eos_token[0] == 2);
     Checkpoint *checkpoint = NULL;
     assert_int_equal(checkpoint_open(&checkpoint, target, &error), 0);
     assert_int_equal(checkpoint_count(checkpoint), 272);

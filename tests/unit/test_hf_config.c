@@ -26,16 +26,16 @@ static void has_the_defaults_of_the_family(void **state) {
     assert_int_equal(c.family, FAMILY_LLAMA);
     assert_true(c.layers == 3 && c.channels == 64 && c.heads == 4 && c.kv_heads == 4 && c.head_dim == 16);
     assert_true(c.feed_forward == 150 && c.vocabulary == 331 && c.max_positions == 2048 && c.window == 0);
-    assert_true(c.norm_eps == 1e-6 && c.rope_theta == 10000 && c.rope_scaling == HF_ROPE_PLAIN);
-    assert_true(!c.tied_head && !c.attention_bias && !c.qk_norm && c.dtype == DTYPE_F32);
+    assert_true(c.norm_eps == 1e-6 && c.rope[0].theta == 10000 && c.rope[0].scaling == HF_ROPE_PLAIN);
+    assert_true(!c.tied_head && !c.qkv_bias && !c.qk_norm && c.dtype == DTYPE_F32);
     assert_true(c.bos_token == 1 && c.pad_token == -1 && c.eos_count == 1 && c.eos_token[0] == 2);
     parse_ok(&c, "{\"model_type\": \"mistral\", \"num_key_value_heads\": 2, " BASE "}", NULL);
     assert_true(c.family == FAMILY_MISTRAL && c.window == 4096 && c.max_positions == 131072 && c.kv_heads == 2);
     parse_ok(&c, "{\"model_type\": \"qwen2\", \"num_key_value_heads\": null, " BASE "}", NULL);
-    assert_true(c.family == FAMILY_QWEN2 && c.window == 0 && c.attention_bias && c.kv_heads == 4);
+    assert_true(c.family == FAMILY_QWEN2 && c.window == 0 && c.qkv_bias && c.kv_heads == 4);
     assert_true(c.bos_token == -1 && c.eos_count == 0 && c.max_positions == 32768);
     parse_ok(&c, "{\"model_type\": \"qwen3\", \"num_key_value_heads\": 2, " BASE "}", NULL);
-    assert_true(c.family == FAMILY_QWEN3 && c.qk_norm && !c.attention_bias && c.head_dim == 128);
+    assert_true(c.family == FAMILY_QWEN3 && c.qk_norm && !c.qkv_bias && c.head_dim == 128);
 }
 
 static void reads_both_rope_styles(void **state) {
@@ -45,44 +45,103 @@ static void reads_both_rope_styles(void **state) {
              "{\"model_type\": \"llama\", \"rope_theta\": 5e5, \"rope_scaling\": {\"type\": \"linear\", \"factor\": "
              "4}, " BASE "}",
              NULL);
-    assert_true(c.rope_theta == 5e5 && c.rope_scaling == HF_ROPE_LINEAR && c.rope_factor == 4);
+    assert_true(c.rope[0].theta == 5e5 && c.rope[0].scaling == HF_ROPE_LINEAR && c.rope[0].factor == 4);
     parse_ok(&c,
              "{\"model_type\": \"llama\", \"rope_parameters\": {\"rope_type\": \"llama3\", \"factor\": 8.0, "
              "\"low_freq_factor\": 1, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 8192, "
              "\"rope_theta\": 500000.0}, \"dtype\": \"bfloat16\", " BASE "}",
              NULL);
-    assert_true(c.rope_theta == 5e5 && c.rope_scaling == HF_ROPE_LLAMA3 && c.rope_factor == 8);
-    assert_true(c.rope_low_frequency_factor == 1 && c.rope_high_frequency_factor == 4);
-    assert_true(c.rope_original_positions == 8192 && c.dtype == DTYPE_BF16);
+    assert_true(c.rope[0].theta == 5e5 && c.rope[0].scaling == HF_ROPE_LLAMA3 && c.rope[0].factor == 8);
+    assert_true(c.rope[0].low_frequency_factor == 1 && c.rope[0].high_frequency_factor == 4);
+    assert_true(c.rope[0].original_positions == 8192 && c.dtype == DTYPE_BF16);
 }
 
-/* [HC-3] */
-static void slides_only_where_all_layers_do(void **state) {
+/* [HC-3] Layers that slide as a string of digits, first layer first. */
+static void slides_by_the_rule_of_the_family(void **state) {
     (void)state;
     static const struct {
         const char *text;
         size_t window;
+        const char *slides;
     } cases[] = {
-        {"\"model_type\": \"mistral\", \"sliding_window\": null", 0},
-        {"\"model_type\": \"mistral\", \"sliding_window\": 8", 8},
-        {"\"model_type\": \"llama\", \"sliding_window\": 8", 0},
-        {"\"model_type\": \"qwen2\", \"sliding_window\": 8", 0},
-        {"\"model_type\": \"qwen2\", \"sliding_window\": 8, \"use_sliding_window\": false, \"max_window_layers\": 0",
-         0},
-        {"\"model_type\": \"qwen2\", \"sliding_window\": 8, \"use_sliding_window\": true, \"max_window_layers\": 0", 8},
-        {"\"model_type\": \"qwen2\", \"sliding_window\": 8, \"use_sliding_window\": true, \"max_window_layers\": 3", 0},
-        {"\"model_type\": \"qwen2\", \"sliding_window\": 8, \"use_sliding_window\": true", 0},
+        {"\"model_type\": \"mistral\", \"sliding_window\": null", 0, "000"},
+        {"\"model_type\": \"mistral\", \"sliding_window\": 8", 8, "111"},
+        {"\"model_type\": \"mistral\", \"sliding_window\": 8, \"use_sliding_window\": false, \"max_window_layers\": 2",
+         8, "111"},
+        {"\"model_type\": \"llama\", \"sliding_window\": 8", 0, "000"},
+        {"\"model_type\": \"qwen2\", \"sliding_window\": 8", 0, "000"},
+        {"\"model_type\": \"qwen2\", \"sliding_window\": 8, \"use_sliding_window\": false, \"max_window_layers\": 0", 0,
+         "000"},
+        {"\"model_type\": \"qwen2\", \"sliding_window\": 8, \"use_sliding_window\": true, \"max_window_layers\": 0", 8,
+         "111"},
+        {"\"model_type\": \"qwen2\", \"sliding_window\": 8, \"use_sliding_window\": true, \"max_window_layers\": 1", 8,
+         "011"},
+        {"\"model_type\": \"qwen2\", \"sliding_window\": 8, \"use_sliding_window\": true, \"max_window_layers\": 3", 0,
+         "000"},
+        {"\"model_type\": \"qwen2\", \"sliding_window\": 8, \"use_sliding_window\": true", 0, "000"},
         {"\"model_type\": \"qwen3\", \"sliding_window\": null, \"use_sliding_window\": true, \"max_window_layers\": 0",
-         0},
-        {"\"model_type\": \"qwen3\", \"sliding_window\": 9, \"use_sliding_window\": true, \"layer_types\": "
-         "[\"sliding_attention\", \"sliding_attention\", \"sliding_attention\"]",
-         9}};
+         0, "000"},
+        {"\"model_type\": \"qwen3\", \"sliding_window\": 9, \"use_sliding_window\": true, \"max_window_layers\": 0, "
+         "\"layer_types\": [\"sliding_attention\", \"full_attention\", \"sliding_attention\"]",
+         9, "101"},
+        {"\"model_type\": \"gemma3_text\"", 4096, "111"},
+        {"\"model_type\": \"gemma3_text\", \"sliding_window\": 5, \"sliding_window_pattern\": 2", 5, "101"},
+        {"\"model_type\": \"gemma3_text\", \"sliding_window\": 5, \"sliding_window_pattern\": 1", 0, "000"},
+        {"\"model_type\": \"gemma3_text\", \"sliding_window\": 5, \"_sliding_window_pattern\": 2, \"layer_types\": "
+         "[\"full_attention\", \"sliding_attention\", \"full_attention\"]",
+         5, "010"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[1024];
         HfConfig c;
         snprintf(text, sizeof text, "{%s, \"num_key_value_heads\": 2, " BASE "}", cases[i].text);
         parse_ok(&c, text, NULL);
-        if (c.window != cases[i].window) fail_msg("%s: window %zu", cases[i].text, c.window);
+        bool same = c.window == cases[i].window;
+        for (size_t l = 0; l < 3; l++) same = same && hf_config_slides(&c, l) == (cases[i].slides[l] == '1');
+        if (!same) fail_msg("%s: window %zu", cases[i].text, c.window);
+    }
+}
+
+static void reads_what_gemma3_has(void **state) {
+    (void)state;
+    HfConfig c;
+    parse_ok(&c, "{\"model_type\": \"gemma3_text\", " BASE "}", NULL);
+    assert_true(c.family == FAMILY_GEMMA3 && c.kv_heads == 4 && c.head_dim == 256 && c.tied_head && c.ropes == 2);
+    assert_true(c.qk_norm && c.sandwich_norms && c.norm_offset == 1 && c.activation == HF_GELU_TANH);
+    assert_true(c.embedding_scale == 8 && c.attention_scale == 1. / 16 && !c.qkv_bias && !c.output_bias);
+    assert_true(c.rope[0].theta == 1e6 && c.rope[1].theta == 1e4 && c.max_positions == 131072 && c.norm_eps == 1e-6);
+    assert_true(c.bos_token == 2 && c.pad_token == 0 && c.eos_count == 1 && c.eos_token[0] == 1);
+    assert_string_equal(hf_config_family(&c), "gemma3_text");
+    parse_ok(&c,
+             "{\"model_type\": \"gemma3_text\", \"query_pre_attn_scalar\": 100, \"attention_bias\": true, "
+             "\"tie_word_embeddings\": false, \"hidden_act\": \"silu\", " BASE "}",
+             NULL);
+    assert_true(c.attention_scale == 0.1 && c.qkv_bias && c.output_bias && !c.tied_head);
+    assert_int_equal(c.activation, HF_GELU_TANH); // its key is hidden_activation
+    parse_ok(&c, "{\"model_type\": \"llama\", \"hidden_act\": \"gelu_pytorch_tanh\", " BASE "}", NULL);
+    assert_true(c.activation == HF_GELU_TANH && c.attention_scale == 0.25 && c.embedding_scale == 1);
+}
+
+/* Which biases a switch means depends on the family. */
+static void reads_biases(void **state) {
+    (void)state;
+    static const struct {
+        const char *family;
+        bool qkv, output, mlp;
+    } cases[] = {{"llama", true, true, true},
+                 {"mistral", false, false, false},
+                 {"qwen2", true, false, false},
+                 {"qwen3", true, true, false},
+                 {"gemma3_text", true, true, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[1024];
+        HfConfig c;
+        snprintf(
+            text, sizeof text,
+            "{\"model_type\": \"%s\", \"num_key_value_heads\": 2, \"attention_bias\": true, \"mlp_bias\": true, " BASE
+            "}",
+            cases[i].family);
+        parse_ok(&c, text, NULL);
+        assert_true(c.qkv_bias == cases[i].qkv && c.output_bias == cases[i].output && c.mlp_bias == cases[i].mlp);
     }
 }
 
@@ -109,7 +168,16 @@ static void refuses_with_a_reason(void **state) {
         ErrorCode code;
         const char *words;
     } cases[] = {
-        {"\"model_type\": \"gemma3_text\"", ERROR_UNSUPPORTED, "supported are llama, mistral, qwen2, qwen3"},
+        {"\"model_type\": \"gemma2\"", ERROR_UNSUPPORTED, "supported are llama, mistral, qwen2, qwen3, gemma3_text"},
+        {"\"model_type\": \"gemma3\"", ERROR_UNSUPPORTED, "sees images"},
+        {"\"model_type\": \"gemma3_text\", \"attn_logit_softcapping\": 50.0", ERROR_UNSUPPORTED,
+         "\"attn_logit_softcapping\" is not supported"},
+        {"\"model_type\": \"gemma3_text\", \"final_logit_softcapping\": 30.0", ERROR_UNSUPPORTED,
+         "\"final_logit_softcapping\" is not supported"},
+        {"\"model_type\": \"gemma3_text\", \"use_bidirectional_attention\": true", ERROR_UNSUPPORTED, "causal"},
+        {"\"model_type\": \"gemma3_text\", \"query_pre_attn_scalar\": 0", ERROR_INPUT, "number > 0"},
+        {"\"model_type\": \"gemma3_text\", \"sliding_window\": null", ERROR_INPUT, "layers slide"},
+        {"\"model_type\": \"gemma3_text\", \"sliding_window_pattern\": 0", ERROR_INPUT, "outside 1"},
         {"\"model_type\": 7", ERROR_INPUT, "\"model_type\" is a whole number where a string"},
         {"\"a\": 1", ERROR_INPUT, "\"model_type\" is missing"},
         {"\"model_type\": \"llama\", \"num_key_value_heads\": 3", ERROR_INPUT,
@@ -131,8 +199,8 @@ static void refuses_with_a_reason(void **state) {
         {"\"model_type\": \"llama\", \"rope_scaling\": {\"type\": \"linear\"}", ERROR_INPUT, "\"factor\" is missing"},
         {"\"model_type\": \"llama\", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 0.5}", ERROR_INPUT,
          "\"factor\" is 0.5"},
-        {"\"model_type\": \"llama\", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4}", ERROR_UNSUPPORTED,
-         "\"yarn\" is not supported; supported are default, linear, llama3"},
+        {"\"model_type\": \"llama\", \"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 4}", ERROR_UNSUPPORTED,
+         "\"dynamic\" is not supported; supported are default, linear, llama3, yarn"},
         {"\"model_type\": \"llama\", \"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": "
          "4, "
          "\"high_freq_factor\": 4, \"original_max_position_embeddings\": 32}",
@@ -141,10 +209,10 @@ static void refuses_with_a_reason(void **state) {
          ERROR_UNSUPPORTED, "only 1 is supported"},
         {"\"model_type\": \"llama\", \"rope_parameters\": {\"full_attention\": {\"rope_theta\": 1e4}}",
          ERROR_UNSUPPORTED, "kinds of layers"},
-        {"\"model_type\": \"llama\", \"hidden_act\": \"gelu\"", ERROR_UNSUPPORTED, "supported is silu"},
+        {"\"model_type\": \"llama\", \"hidden_act\": \"gelu\"", ERROR_UNSUPPORTED,
+         "supported are silu and gelu_pytorch_tanh"},
         {"\"model_type\": \"llama\", \"hidden_act\": 1", ERROR_INPUT, "\"hidden_act\" is a whole number"},
-        {"\"model_type\": \"llama\", \"mlp_bias\": true", ERROR_UNSUPPORTED, "\"mlp_bias\" true"},
-        {"\"model_type\": \"llama\", \"attention_bias\": true", ERROR_UNSUPPORTED, "\"attention_bias\" true"},
+        {"\"model_type\": \"llama\", \"mlp_bias\": \"yes\"", ERROR_INPUT, "where true or false"},
         {"\"model_type\": \"llama\", \"attention_bias\": 1", ERROR_INPUT, "where true or false"},
         {"\"model_type\": \"llama\", \"tie_word_embeddings\": \"no\"", ERROR_INPUT, "where true or false"},
         {"\"model_type\": \"llama\", \"quantization_config\": {}", ERROR_UNSUPPORTED, "GGUF"},
@@ -157,9 +225,6 @@ static void refuses_with_a_reason(void **state) {
          "17 ids, at most 16"},
         {"\"model_type\": \"mistral\", \"num_key_value_heads\": 2, \"sliding_window\": 0", ERROR_INPUT, "outside 1"},
         {"\"model_type\": \"mistral\"", ERROR_INPUT, "num_key_value_heads 8"},
-        {"\"model_type\": \"qwen2\", \"num_key_value_heads\": 2, \"use_sliding_window\": true, \"max_window_layers\": "
-         "1",
-         ERROR_UNSUPPORTED, "2 of 3 layers have a sliding window"},
         {"\"model_type\": \"qwen3\", \"num_key_value_heads\": 2, \"layer_types\": [\"full_attention\"]", ERROR_INPUT,
          "3 strings"},
         {"\"model_type\": \"qwen3\", \"num_key_value_heads\": 2, \"layer_types\": [1, 2, 3]", ERROR_INPUT,
@@ -215,11 +280,10 @@ static void equals_in_both_styles(void **state) {
         ModelFamily family;
         size_t heads, kv_heads, head_dim, window;
         bool tied;
-    } models[] = {{"llama_tied", FAMILY_LLAMA, 4, 2, 16, 0, true},
-                  {"llama_rope3", FAMILY_LLAMA, 6, 2, 24, 0, false},
-                  {"mistral_swa", FAMILY_MISTRAL, 4, 2, 16, 8, false},
-                  {"qwen2_tied", FAMILY_QWEN2, 4, 2, 14, 0, true},
-                  {"qwen3_hd", FAMILY_QWEN3, 4, 2, 20, 0, false}};
+    } models[] = {
+        {"llama_tied", FAMILY_LLAMA, 4, 2, 16, 0, true},     {"llama_rope3", FAMILY_LLAMA, 6, 2, 24, 0, false},
+        {"mistral_swa", FAMILY_MISTRAL, 4, 2, 16, 8, false}, {"qwen2_tied", FAMILY_QWEN2, 4, 2, 14, 0, true},
+        {"qwen3_hd", FAMILY_QWEN3, 4, 2, 20, 0, false},      {"gemma3_text", FAMILY_GEMMA3, 4, 2, 18, 8, true}};
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         char name[128], path[512], alt[1024];
         snprintf(name, sizeof name, "oracle/tiny/%s/model", models[i].name);
@@ -241,15 +305,19 @@ static void equals_in_both_styles(void **state) {
         fclose(f);
         if (hf_config_parse(&b, text, n, generation, m, "config_alt.json", &error) != 0) fail_msg("%s", error.message);
         assert_int_equal(a.eos_count, b.eos_count);
-        assert_true(a.rope_theta == b.rope_theta && a.norm_eps == b.norm_eps && a.rope_scaling == b.rope_scaling);
+        assert_true(a.rope[0].theta == b.rope[0].theta && a.norm_eps == b.norm_eps &&
+                    a.rope[0].scaling == b.rope[0].scaling);
         assert_true(a.channels == b.channels && a.layers == b.layers && a.kv_heads == b.kv_heads &&
                     a.window == b.window);
         assert_true(a.head_dim == b.head_dim && a.tied_head == b.tied_head && a.feed_forward == b.feed_forward);
         assert_true(a.vocabulary == b.vocabulary && a.max_positions == b.max_positions && a.dtype == b.dtype);
-        assert_true(a.rope_factor == b.rope_factor && a.rope_original_positions == b.rope_original_positions);
+        assert_true(a.rope[0].factor == b.rope[0].factor &&
+                    a.rope[0].original_positions == b.rope[0].original_positions);
         assert_true(a.bos_token == b.bos_token && a.eos_token[0] == b.eos_token[0] && a.eos_token[1] == b.eos_token[1]);
-        a.rope_theta += 1; // the comparison can fail
-        assert_false(a.rope_theta == b.rope_theta);
+        assert_memory_equal(a.sliding, b.sliding, sizeof a.sliding);
+        assert_true(a.ropes == b.ropes && a.rope[1].theta == b.rope[1].theta && a.attention_scale == b.attention_scale);
+        a.rope[0].theta += 1; // the comparison can fail
+        assert_false(a.rope[0].theta == b.rope[0].theta);
     }
 }
 
@@ -278,7 +346,7 @@ static void survives_random_changes(void **state) {
         accepted++;
         assert_true(c.layers >= 1 && c.kv_heads >= 1 && c.heads % c.kv_heads == 0 && c.head_dim >= 2 &&
                     c.head_dim % 2 == 0);
-        assert_true(c.norm_eps > 0 && c.rope_theta >= 1 && c.eos_count <= HF_EOS_MAX && c.vocabulary >= 1);
+        assert_true(c.norm_eps > 0 && c.rope[0].theta >= 1 && c.eos_count <= HF_EOS_MAX && c.vocabulary >= 1);
         for (size_t k = 0; k < c.eos_count; k++)
             assert_true(c.eos_token[k] >= 0 && (size_t)c.eos_token[k] < c.vocabulary);
     }
@@ -286,10 +354,15 @@ static void survives_random_changes(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(has_the_defaults_of_the_family),  cmocka_unit_test(reads_both_rope_styles),
-        cmocka_unit_test(slides_only_where_all_layers_do), cmocka_unit_test(takes_the_end_tokens_of_generation_config),
-        cmocka_unit_test(refuses_with_a_reason),           cmocka_unit_test(refuses_incomplete_files),
-        cmocka_unit_test(equals_in_both_styles),           cmocka_unit_test(survives_random_changes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(has_the_defaults_of_the_family),
+                                       cmocka_unit_test(reads_both_rope_styles),
+                                       cmocka_unit_test(slides_by_the_rule_of_the_family),
+                                       cmocka_unit_test(reads_what_gemma3_has),
+                                       cmocka_unit_test(reads_biases),
+                                       cmocka_unit_test(takes_the_end_tokens_of_generation_config),
+                                       cmocka_unit_test(refuses_with_a_reason),
+                                       cmocka_unit_test(refuses_incomplete_files),
+                                       cmocka_unit_test(equals_in_both_styles),
+                                       cmocka_unit_test(survives_random_changes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -129,19 +129,22 @@ static int rmsnorm_differs(const KernelTable *t, const KernelTable *ref, size_t 
     return wrong + !same(a, b, sizeof a); // without dweight the same dx
 }
 
-static int swiglu_differs(const KernelTable *t, const KernelTable *ref, size_t n) {
+typedef void (*Gate)(size_t, DType, const void *, const void *, void *);
+typedef void (*GateBackward)(size_t, DType, const void *, const void *, const void *, void *, void *);
+
+static int gate_differs(Gate own, Gate ref, GateBackward own_back, GateBackward ref_back, size_t n) {
     for (size_t i = 0; i < n; i++)
         c[i] = x[i] > 1e9f ? 90 : x[i] < -1e9f ? -90 : x[i], ch[i] = dtype_bf16_from_float(c[i]);
     memset(a, 0x5a, sizeof a), memset(b, 0x5a, sizeof b), memset(ah, 0x5a, sizeof ah), memset(bh, 0x5a, sizeof bh);
-    t->swiglu(n, DTYPE_F32, c, y, a), ref->swiglu(n, DTYPE_F32, c, y, b);
+    own(n, DTYPE_F32, c, y, a), ref(n, DTYPE_F32, c, y, b);
     int wrong = far_apart(n, a, b, 1e-6, 1e-37);
-    t->swiglu(n, DTYPE_BF16, ch, yh, ah), ref->swiglu(n, DTYPE_BF16, ch, yh, bh);
+    own(n, DTYPE_BF16, ch, yh, ah), ref(n, DTYPE_BF16, ch, yh, bh);
     wrong += bf16_apart(n, ah, bh);
     memcpy(a, c, sizeof a), memcpy(b, c, sizeof b), memcpy(d, y, sizeof d), memcpy(c, y, sizeof c); // in place
-    t->swiglu_backward(n, DTYPE_F32, a, d, y, a, d), ref->swiglu_backward(n, DTYPE_F32, b, c, y, b, c);
+    own_back(n, DTYPE_F32, a, d, y, a, d), ref_back(n, DTYPE_F32, b, c, y, b, c);
     wrong += far_apart(n, a, b, 3e-6, 1e-5) + far_apart(n, d, c, 1e-6, 1e-37);
     memcpy(ah, ch, sizeof ah), memcpy(bh, ch, sizeof bh), memcpy(dh, yh, sizeof dh), memcpy(ch, yh, sizeof ch);
-    t->swiglu_backward(n, DTYPE_BF16, ah, dh, yh, ah, dh), ref->swiglu_backward(n, DTYPE_BF16, bh, ch, yh, bh, ch);
+    own_back(n, DTYPE_BF16, ah, dh, yh, ah, dh), ref_back(n, DTYPE_BF16, bh, ch, yh, bh, ch);
     for (size_t i = 0; i < n; i++)
         wrong += !near(dtype_bf16_to_float(ah[i]), dtype_bf16_to_float(bh[i]),
                        1e-2 * fabs(dtype_bf16_to_float(bh[i])) + 1e-5);
@@ -180,7 +183,8 @@ static int table_differs(const KernelTable *t, const KernelTable *ref, uint64_t 
         wrong += reductions_differ(t, ref, sizes[s]);
         wrong += exp_sum_differs(t, ref, sizes[s]);
         wrong += rope_adamw_differ(t, ref, sizes[s]);
-        wrong += swiglu_differs(t, ref, sizes[s]);
+        wrong += gate_differs(t->swiglu, ref->swiglu, t->swiglu_backward, ref->swiglu_backward, sizes[s]);
+        wrong += gate_differs(t->geglu, ref->geglu, t->geglu_backward, ref->geglu_backward, sizes[s]);
         wrong += tiles_differ(t, ref, sizes[s]);
         wrong += rmsnorm_differs(t, ref, sizes[s]); // last: overwrites x
     }
@@ -264,6 +268,8 @@ static void planted_faults_are_found(void **state) {
     assert_true(table_differs(&wrong, &ref, seed) > 0);
     wrong = ref, wrong.swiglu = planted_swiglu;
     assert_true(table_differs(&wrong, &ref, seed) > 0);
+    wrong = ref, wrong.geglu_backward = ref.swiglu_backward;
+    assert_true(table_differs(&wrong, &ref, seed) > 0);
     wrong = ref, wrong.rope_row = planted_rope;
     assert_true(table_differs(&wrong, &ref, seed) > 0);
     wrong = ref, wrong.rmsnorm_row = planted_rmsnorm;
@@ -289,6 +295,15 @@ static void not_a_number_stays_visible(void **state) {
             assert_true(isinf(t.sum_squares(37, a)));
             a[at] = INFINITY;
             assert_true(isinf(t.exp_sum(37, a, 40, b)) && isinf(b[at]) && isnan(t.exp_sum(37, a, INFINITY, NULL)));
+            for (size_t i = 0; i < 37; i++) b[i] = 1;
+            a[at] = NAN;
+            t.geglu(37, DTYPE_F32, a, b, c);
+            assert_true(isnan(c[at]) && !isnan(c[(at + 1) % 37]));
+            t.geglu_backward(37, DTYPE_F32, a, b, b, c, d);
+            assert_true(isnan(c[at]) && isnan(d[at]));
+            a[at] = at % 2 ? -3e38f : 3e38f; // squares overflow
+            t.geglu_backward(37, DTYPE_F32, a, b, b, c, d);
+            assert_true(c[at] == (at % 2 ? 0 : 1));
         }
     }
 }

@@ -25,8 +25,9 @@ static size_t breaches(const Parameters *p, const HfConfig *c) {
     for (size_t l = 0; l < c->layers; l++) {
         const LayerParameters *layer = &p->layer[l];
         bad += layer->k != layer->q + 1 || layer->v != layer->q + 2 || layer->up != layer->gate + 1;
-        bad += c->attention_bias ? layer->k_bias != layer->q_bias + 1 || layer->v_bias != layer->q_bias + 2
-                                 : layer->q_bias != PARAMETERS_NONE;
+        bad += c->qkv_bias ? layer->k_bias != layer->q_bias + 1 || layer->v_bias != layer->q_bias + 2
+                           : layer->q_bias != PARAMETERS_NONE;
+        bad += c->mlp_bias ? layer->up_bias != layer->gate_bias + 1 : layer->gate_bias != PARAMETERS_NONE;
         bad += c->qk_norm ? layer->k_norm != layer->q_norm + 1 : layer->k_norm != PARAMETERS_NONE;
     }
     return bad;
@@ -34,12 +35,15 @@ static size_t breaches(const Parameters *p, const HfConfig *c) {
 
 static void lays_out_every_family(void **state) {
     (void)state;
-    for (int variant = 0; variant < 8; variant++) {
+    for (int variant = 0; variant < 64; variant++) {
         HfConfig c = tied;
-        c.tied_head = variant & 1, c.attention_bias = variant & 2, c.qk_norm = variant & 4;
+        c.sandwich_norms = variant & 8, c.output_bias = variant & 16, c.mlp_bias = variant & 32;
+        c.tied_head = variant & 1, c.qkv_bias = variant & 2, c.qk_norm = variant & 4;
         Parameters p;
         assert_int_equal(parameters_create(&p, &c, NULL), 0);
-        size_t expected = 2 + !c.tied_head + 2 * (9 + 3 * c.attention_bias + 2 * c.qk_norm);
+        size_t expected =
+            2 + !c.tied_head +
+            2 * (9 + 3 * c.qkv_bias + 2 * c.qk_norm + 2 * c.sandwich_norms + c.output_bias + 3 * c.mlp_bias);
         assert_int_equal(p.tensors, expected);
         assert_int_equal(breaches(&p, &c), 0);
         p.tensor[p.tensors - 1].offset++; // planted: a gap
@@ -63,6 +67,13 @@ static void names_and_shapes(void **state) {
     float array[8];
     assert_null(parameters_at(&p, array, p.layer[0].q_bias));
     assert_ptr_equal(parameters_at(&p, array, 0), array);
+    parameters_free(&p);
+    HfConfig sandwich = tied;
+    sandwich.sandwich_norms = true;
+    assert_int_equal(parameters_create(&p, &sandwich, NULL), 0);
+    assert_string_equal(p.tensor[p.layer[0].mlp_norm].name, "model.layers.0.pre_feedforward_layernorm.weight");
+    assert_string_equal(p.tensor[p.layer[1].attention_end_norm].name, "model.layers.1.post_attention_layernorm.weight");
+    assert_string_equal(p.tensor[p.layer[1].mlp_end_norm].name, "model.layers.1.post_feedforward_layernorm.weight");
     parameters_free(&p);
 }
 

@@ -112,6 +112,32 @@ static void swiglu_backward(size_t n, DType type, const void *gate, const void *
     }
 }
 
+/* gelu(x) = x s with s = sigmoid(2 u(x)). Beyond 30 s is 0 or 1, and x^2 would overflow some time. fall: (1 - s) 2 x
+ * du/dx, where 1 - s loses nothing near s = 1. */
+static float gelu_sigmoid(float x, float *fall) {
+    float near = isnan(x) ? x : fminf(30, fmaxf(-30, x)), square = near * near;
+    float e = expf(-1.5957691216f * near * (1 + 0.044715f * square)), sigmoid = 1 / (1 + e);
+    *fall = (x > 0 ? e * sigmoid : 1 - sigmoid) * (1.5957691216f * near * (1 + 3 * 0.044715f * square));
+    return sigmoid;
+}
+
+static void geglu(size_t n, DType type, const void *gate, const void *up, void *out) {
+    for (size_t i = 0; i < n; i++) {
+        float g = load(gate, type, i), fall;
+        store(out, type, i, g * gelu_sigmoid(g, &fall) * load(up, type, i));
+    }
+}
+
+static void geglu_backward(size_t n, DType type, const void *gate, const void *up, const void *dout, void *dgate,
+                           void *dup) {
+    for (size_t i = 0; i < n; i++) {
+        float g = load(gate, type, i), u = load(up, type, i), d = load(dout, type, i), fall;
+        float sigmoid = gelu_sigmoid(g, &fall);
+        store(dgate, type, i, d * u * sigmoid * (1 + fall));
+        store(dup, type, i, d * g * sigmoid);
+    }
+}
+
 static void rope_row(size_t heads, size_t half, DType type, const float *cosine, const float *sine, float sign,
                      void *x) {
     for (size_t h = 0; h < heads; h++)
@@ -151,6 +177,8 @@ void ref_table_fill(KernelTable *table) {
     table->rmsnorm_row_backward = rmsnorm_row_backward;
     table->swiglu = swiglu;
     table->swiglu_backward = swiglu_backward;
+    table->geglu = geglu;
+    table->geglu_backward = geglu_backward;
     table->rope_row = rope_row;
     table->adamw = adamw;
     ref_attention_fill(table);

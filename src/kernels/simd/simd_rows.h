@@ -1,4 +1,4 @@
-/* simd_rows.h - rows of a transformer block: rmsnorm, swiglu, rotary embedding; and the AdamW update.
+/* simd_rows.h - rows of a transformer block: rmsnorm, swiglu, geglu, rotary embedding; and the AdamW update.
  *
  * The last few elements go through the same arithmetic, padded with zeros, so that an element has the same bits
  * wherever it stands. Nothing is contracted: what has no sum over elements (rope, adamw) equals the reference to the
@@ -132,6 +132,42 @@ static void simd_swiglu_backward(size_t n, DType type, const void *gate, const v
         ROWS_EACH(n, swiglu_backward_part(DTYPE_F32, i, left, gate, up, dout, dgate, dup));
     else
         ROWS_EACH(n, swiglu_backward_part(DTYPE_BF16, i, left, gate, up, dout, dgate, dup));
+}
+
+/* As gelu_sigmoid of the reference; NaN passes. */
+SIMD_INLINE Floats geglu_sigmoid(Floats g, Floats *fall) {
+    Floats near = simd_min(simd_all(30.0f), simd_max(simd_all(-30.0f), g)), square = near * near;
+    Floats e = simd_exp(-1.5957691216f * near * (1 + 0.044715f * square)), sigmoid = 1 / (1 + e);
+    *fall = simd_select(g > 0, e * sigmoid, 1 - sigmoid) * (1.5957691216f * near * (1 + 3 * 0.044715f * square));
+    return sigmoid;
+}
+
+SIMD_INLINE void geglu_part(DType type, size_t i, size_t left, const void *gate, const void *up, void *out) {
+    Floats g = rows_load(gate, type, i, left), fall;
+    rows_store(out, type, i, left, g * geglu_sigmoid(g, &fall) * rows_load(up, type, i, left));
+}
+
+static void simd_geglu(size_t n, DType type, const void *gate, const void *up, void *out) {
+    if (type == DTYPE_F32)
+        ROWS_EACH(n, geglu_part(DTYPE_F32, i, left, gate, up, out));
+    else
+        ROWS_EACH(n, geglu_part(DTYPE_BF16, i, left, gate, up, out));
+}
+
+SIMD_INLINE void geglu_backward_part(DType type, size_t i, size_t left, const void *gate, const void *up,
+                                     const void *dout, void *dgate, void *dup) {
+    Floats g = rows_load(gate, type, i, left), u = rows_load(up, type, i, left), d = rows_load(dout, type, i, left);
+    Floats fall, sigmoid = geglu_sigmoid(g, &fall);
+    rows_store(dgate, type, i, left, d * u * sigmoid * (1 + fall));
+    rows_store(dup, type, i, left, d * g * sigmoid);
+}
+
+static void simd_geglu_backward(size_t n, DType type, const void *gate, const void *up, const void *dout, void *dgate,
+                                void *dup) {
+    if (type == DTYPE_F32)
+        ROWS_EACH(n, geglu_backward_part(DTYPE_F32, i, left, gate, up, dout, dgate, dup));
+    else
+        ROWS_EACH(n, geglu_backward_part(DTYPE_BF16, i, left, gate, up, dout, dgate, dup));
 }
 
 /* The angles are loaded once for all heads. */

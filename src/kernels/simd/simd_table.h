@@ -15,6 +15,8 @@ static void simd_table_override(KernelTable *table) {
     table->rmsnorm_row_backward = simd_rmsnorm_row_backward;
     table->swiglu = simd_swiglu;
     table->swiglu_backward = simd_swiglu_backward;
+    table->geglu = simd_geglu;
+    table->geglu_backward = simd_geglu_backward;
     table->rope_row = simd_rope_row;
     table->adamw = simd_adamw;
     table->tile_load = simd_tile_load;
