@@ -65,7 +65,8 @@ static void report(const char *what, double tokens, double *seconds, const Floor
     fflush(stdout);
 }
 
-static void bench_training(Model *model, Floor *floor, double peak) {
+/* adapter: no gradients of the weights, so that the floor is that of two forward passes. */
+static void bench_training(Model *model, bool adapter, Floor *floor, double peak) {
     Error error;
     Batch batch = {0};
     Activations *activations = NULL;
@@ -85,9 +86,13 @@ static void bench_training(Model *model, Floor *floor, double peak) {
         floor_model(floor, model_config(model), batch.rows, batch.head_rows, pairs_of(PAIRS, 2), false, &cost, &error),
         &error);
     report("  forward alone", (double)batch.rows, forward, &cost, peak);
-    check(floor_model(floor, model_config(model), batch.rows, batch.head_rows, pairs_of(PAIRS, 2), true, &cost, &error),
-          &error);
-    report("training, 8 pairs", (double)batch.rows, both, &cost, peak);
+    if (adapter)
+        cost = (FloorCost){2 * cost.seconds, 2 * cost.flops};
+    else
+        check(floor_model(floor, model_config(model), batch.rows, batch.head_rows, pairs_of(PAIRS, 2), true, &cost,
+                          &error),
+              &error);
+    report(adapter ? "training an adapter, 8 pairs" : "training, 8 pairs", (double)batch.rows, both, &cost, peak);
     activations_free(activations);
     batch_free(&batch);
     free(logprob), free(dlogprob);
@@ -183,9 +188,19 @@ static void bench(const char *directory, const KernelTable *kernels, DType compu
     bench_decoding(model, floor, peak);
     bench_scoring(model, floor, peak);
     model_free(model);
+    options.lora = (LoraSettings){.r = 16, .alpha = 32, .targets = PEFT_ALL_LINEAR};
+    check(model_load(&model, directory, &options, &error), &error);
+    printf("with an adapter of rank 16 on all linear layers:\n");
+    bench_decoding(model, floor, peak);
+    model_free(model);
     options.trainable = true;
     check(model_load(&model, directory, &options, &error), &error);
-    bench_training(model, floor, peak);
+    bench_training(model, true, floor, peak);
+    model_free(model);
+    options.lora.r = 0;
+    printf("without:\n");
+    check(model_load(&model, directory, &options, &error), &error);
+    bench_training(model, false, floor, peak);
     model_free(model);
     floor_destroy(floor);
 }

@@ -2,6 +2,7 @@
 import json
 import math
 
+import lora
 from program import Unsupported
 from report import CannotLook
 from tensors import Tensors, l2, largest
@@ -105,8 +106,11 @@ def _gradient(program, model, directory, rows, report):
         report.within("gradient: entries / largest of the parameter", largest(entries, expected["value"]) / expected["max_abs"], 1e-3, name)
 
 
-def _trajectory(program, model, directory, report):
-    golden = json.loads((directory / "trl_full.json").read_text(encoding="utf-8"))
+def _trajectory(program, model, directory, name, report):
+    """trl_full: of the whole model; trl_lora: of an adapter, whose reference is the model below it."""
+    golden, adapter = json.loads((directory / f"{name}.json").read_text(encoding="utf-8")), directory / f"{name}_adapter_init"
+    more = ("--adapter", adapter, "--reference", model) if adapter.exists() else ()
+    what = "TRL LoRA trajectory" if more else "TRL trajectory"
     rows, s = _lines(directory / "train_rows.jsonl"), golden["settings"]
     per_step = s["per_device_train_batch_size"] * s["gradient_accumulation_steps"]
     data = [{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids")} for row in rows]
@@ -115,18 +119,35 @@ def _trajectory(program, model, directory, report):
                 "train.adam_beta1": s["adam_beta1"], "train.adam_beta2": s["adam_beta2"], "train.adam_eps": s["adam_epsilon"],
                 "train.clip_norm": s["max_grad_norm"], "train.beta": s["beta"], "train.label_smoothing": s["label_smoothing"],
                 "train.gradient_norm": "float32", "train.checkpoint_every": 0, "export.dtype": "float32"}
-    trained, metrics = program.train(model, data, settings)
+    trained, metrics = program.train(model, data, settings, *more)
     steps = [m for m in metrics if "grad_norm" in m]
-    report.equal("TRL trajectory: steps", len(steps), len(golden["log"]), "trl_full.json")
+    report.equal(f"{what}: steps", len(steps), len(golden["log"]), f"{name}.json")
     for found, step in zip(steps, golden["log"]):
         case = f"step {step['step']}"
-        for name, bound in TRL.items():
-            report.within(f"TRL trajectory: {name}", abs(found[name] - step[name]), bound, case)
-        report.within("TRL trajectory: grad_norm, relative", abs(found["grad_norm"] / step["grad_norm"] - 1), 3e-5, case)
-    after = program.score(trained, [data[entry["index"]] for entry in golden["after"]], "float32")
+        for key, bound in TRL.items():
+            report.within(f"{what}: {key}", abs(found[key] - step[key]), bound, case)
+        report.within(f"{what}: grad_norm, relative", abs(found["grad_norm"] / step["grad_norm"] - 1), 3e-5, case)
+    asked = [data[entry["index"]] for entry in golden["after"]]
+    after = program.score(model, asked, "float32", "--adapter", trained) if more else program.score(trained, asked, "float32")
     for found, entry in zip(after, golden["after"], strict=True):
         for k, kind in enumerate(("chosen", "rejected")):
-            report.within("TRL trajectory: sums after training", abs(found["logprobs"][k] - entry[kind]), 1.5e-3, f"row {entry['index']} {kind}")
+            report.within(f"{what}: sums after training", abs(found["logprobs"][k] - entry[kind]), 1.5e-3, f"row {entry['index']} {kind}")
+    if more:
+        _adapter(program, model, directory, name, golden, asked, trained, report)
+
+
+def _adapter(program, model, directory, name, golden, asked, trained, report):
+    """TRL's trained adapter as we read it and merge it, the model below it, and what we wrote."""
+    final = directory / f"{name}_adapter_final"
+    lora.files(trained, final, report, f"{name}.json")
+    found = {"": program.score(model, asked, "float32", "--adapter", final), "base_": program.score(model, asked, "float32"),
+             "merged": program.score(program.merge(model, final, "float32"), asked, "float32")}
+    for kind, rows in found.items():
+        for row, entry in zip(rows, golden["after"], strict=True):
+            for k, answer in enumerate(("chosen", "rejected")):
+                key = f"base_{answer}" if kind == "base_" else answer
+                error, case = abs(row["logprobs"][k] - entry[key]), f"row {entry['index']} {answer}"
+                report.within(f"adapter of TRL{', merged' if kind == 'merged' else ', switched off' if kind else ''}: sums", error, 1.5e-3, case)
 
 
 def check(program, directory, model, report):
@@ -141,7 +162,9 @@ def check(program, directory, model, report):
         if (directory / "gradient.json").exists():
             _gradient(program, model, directory, rows, report)
         if (directory / "trl_full.json").exists():
-            _trajectory(program, model, directory, report)
+            _trajectory(program, model, directory, "trl_full", report)
+        if (directory / "trl_lora.json").exists():
+            _trajectory(program, model, directory, "trl_lora", report)
     except Unsupported as error:
         report.not_supported(f"{directory.name}: {error}")
     if (directory / "trl_lora.json").exists():

@@ -155,6 +155,95 @@ static void a_run_with_a_reference_begins_with_round_1(void **state) {
     done(&run, &recipe);
 }
 
+static bool has_file(const char *output, const char *name) {
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s/%s", scratch.path, output, name);
+    return file_exists(path);
+}
+
+/* With LoRA every model of the run is an adapter on the start model: each round goes on from the last one's, and models
+ * are exchanged on the same weights. */
+static void adapters_chain(void **state) {
+    (void)state;
+    static const char *const sets[] = {"lora.r=2", "lora.alpha=4", "rounds=2", "train.learning_rate=1e-3"};
+    DiceRun run;
+    Recipe recipe;
+    char hash[4][40], text[40], base[40];
+    finished(&run, &recipe, "adapted", sets, 4);
+    for (int i = 0; i < 4; i++) hash_of(&run, i - 1, hash[i]);
+    for (int i = 1; i < 4; i++) assert_string_not_equal(hash[i - 1], hash[i]);
+    run.lora.r = 0; // the start model as it is
+    hash_of(&run, -1, base);
+    run.lora.r = 2;
+    assert_string_equal(base, hash[0]);
+    for (uint32_t round = 0; round < 3; round++) {
+        text_figure(&run, round, "train", "loss_reference", text);
+        assert_string_equal(text, hash[round]);
+        text_figure(&run, round, "train", "model", text);
+        assert_string_equal(text, hash[round + 1]);
+    }
+    text_figure(&run, 1, "score", "reward_reference", text);
+    assert_string_equal(text, hash[0]);
+    text_figure(&run, 2, "score", "reward_reference", text);
+    assert_string_equal(text, hash[1]);
+    assert_true(figure(&run, 2, "score", "audit_max") < 1e-4);
+    assert_true(has_file("adapted", "round-2/adapter/adapter_model.safetensors"));
+    assert_false(has_file("adapted", "round-2/model"));
+    Model *model = NULL, *first;
+    Hash own;
+    float *a[3];
+    for (int i = 0; i < 3; i++) { // trainable, so that the values can be seen
+        if (dice_run_load(&run, i, DTYPE_F32, true, &model, &own, &error) != 0) fail_msg("%s", error.message);
+        if (i == 0) first = model;
+        assert_ptr_equal(model, first);
+        assert_string_equal(own.hex, hash[i + 1]);
+        a[i] = malloc(model_weight_count(model) * sizeof *a[i]);
+        memcpy(a[i], model_weights(model), model_weight_count(model) * sizeof *a[i]);
+    }
+    double moved[2] = {0}, size = 0;
+    for (size_t i = 0; i < model_weight_count(model); i++) {
+        size += fabs((double)a[0][i]);
+        for (int k = 0; k < 2; k++) moved[k] += fabs((double)a[k + 1][i] - (double)a[k][i]);
+    }
+    for (int k = 0; k < 2; k++) assert_true(moved[k] > 0 && moved[k] < 0.2 * size); // a new start would move it all
+    if (dice_run_load(&run, -1, DTYPE_F32, true, &model, &own, &error) != 0) fail_msg("%s", error.message);
+    assert_ptr_equal(model, first);
+    assert_string_equal(own.hex, base);
+    if (dice_run_load(&run, -1, DTYPE_F32, false, &model, &own, &error) != 0) fail_msg("%s", error.message);
+    assert_string_equal(own.hex, base);
+    assert_null(model_weights(model)); // another model than before
+    model_free(model);
+    for (int i = 0; i < 3; i++) free(a[i]);
+    done(&run, &recipe);
+}
+
+/* `model` with an adapter that was DPO-trained elsewhere, and the model below it as the reference. */
+static void a_run_may_begin_with_an_adapter(void **state) {
+    (void)state;
+    static const char *const made[] = {"lora.r=2", "rounds=0"};
+    char reference[128], hash[2][40], before[40];
+    DiceRun run;
+    Recipe recipe;
+    finished(&run, &recipe, "made", made, 2);
+    hash_of(&run, 0, before);
+    done(&run, &recipe);
+    snprintf(reference, sizeof reference, "reference=%s", start.path);
+    const char *const sets[] = {reference, "lora.adapter=made/round-0/adapter"};
+    finished(&run, &recipe, "begun", sets, 2);
+    assert_true(run.lora.r == 2 && !dice_run_has_round0(&run));
+    for (int i = 0; i < 2; i++) hash_of(&run, i - 1, hash[i]);
+    assert_string_equal(hash[1], before);
+    assert_string_not_equal(hash[0], hash[1]);
+    assert_true(has_file("begun", "round-1/adapter/adapter_config.json"));
+    assert_false(has_file("begun", "round-0"));
+    done(&run, &recipe);
+    checkpoint_put(&scratch, "made/round-0/adapter/adapter_config.json", "{}");
+    recipe = recipe_of("begun", sets, 2);
+    assert_int_equal(run_rounds(&recipe, NULL), -1);
+    assert_true(error.code == ERROR_INPUT || error.code == ERROR_MISMATCH);
+    recipe_free(&recipe);
+}
+
 static void gamma_decides_what_is_sampled(void **state) {
     (void)state;
     static const char *const all_offline[] = {"mix.gamma=1"}, *const none[] = {"mix.gamma=0"};
@@ -425,6 +514,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_without_a_reference_begins_with_round_0),
         cmocka_unit_test(a_run_with_a_reference_begins_with_round_1),
+        cmocka_unit_test(adapters_chain),
+        cmocka_unit_test(a_run_may_begin_with_an_adapter),
         cmocka_unit_test(gamma_decides_what_is_sampled),
         cmocka_unit_test(prompts_may_come_without_pairs),
         cmocka_unit_test(policy_sums_may_be_computed_again),

@@ -54,6 +54,24 @@ static void memory_is_that_of_the_parts(void **state) {
     model_free(model);
 }
 
+/* An adapter: the model once without masters, and the optimizer's state of the adapter alone. */
+static void an_adapter_costs_little(void **state) {
+    (void)state;
+    static const char *const sets[] = {"lora.r=4", "lora.alpha=8", "lora.dropout=0.1", "data.max_tokens=200",
+                                       "train.micro_tokens=300"};
+    const RunPlan whole = plan_of(sets + 3, 2), p = plan_of(sets, 5);
+    const ModelOptions both = {.kernels = &kernels,
+                               .compute = DTYPE_F32,
+                               .trainable = true,
+                               .lora = {.r = 4, .alpha = 8, .dropout = 0.1, .targets = PEFT_ALL_LINEAR}};
+    size_t weights = model_planned_weights(&config, &both);
+    assert_true(p.trained_weights == weights && weights < whole.trained_weights / 2);
+    assert_int_equal(p.train_bytes, model_bytes(&config, &both) + optimizer_bytes(weights) +
+                                        activations_bytes(&config, &both, 300, 300));
+    assert_true(p.train_bytes < whole.train_bytes && p.disk_bytes < whole.disk_bytes / 2);
+    assert_true(p.train_forwards < whole.train_forwards && p.sample_forwards == whole.sample_forwards);
+}
+
 static void keys_move_what_they_shall(void **state) {
     (void)state;
     const RunPlan usual = with(NULL), micro = with("train.micro_tokens=16384"),
@@ -122,9 +140,12 @@ static void sums_do_not_wrap(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(memory_is_that_of_the_parts),     cmocka_unit_test(keys_move_what_they_shall),
-        cmocka_unit_test(only_needed_prompts_are_sampled), cmocka_unit_test(round_zero_is_counted_where_there_is_one),
-        cmocka_unit_test(what_cannot_fit_is_refused),      cmocka_unit_test(sums_do_not_wrap)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(memory_is_that_of_the_parts),
+                                       cmocka_unit_test(an_adapter_costs_little),
+                                       cmocka_unit_test(keys_move_what_they_shall),
+                                       cmocka_unit_test(only_needed_prompts_are_sampled),
+                                       cmocka_unit_test(round_zero_is_counted_where_there_is_one),
+                                       cmocka_unit_test(what_cannot_fit_is_refused),
+                                       cmocka_unit_test(sums_do_not_wrap)};
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -96,6 +96,39 @@ static void spoil(const char *name, size_t from_end) {
     free(copy), free(path);
 }
 
+/* Of an adapter the checkpoint is one that PEFT loads, too. */
+static void adapters_come_back_to_the_bit(void **unused) {
+    (void)unused;
+    const ModelOptions options = {.kernels = &cases.kernels,
+                                  .compute = DTYPE_F32,
+                                  .trainable = true,
+                                  .lora = {.r = 3, .alpha = 6, .targets = PEFT_ALL_LINEAR}};
+    const char *base = "tests/data/tiny/llama_tied/model";
+    Model *model[2];
+    Optimizer own[2];
+    TrainState state;
+    LoraSettings read;
+    for (int i = 0; i < 2; i++) {
+        if (model_load(&model[i], base, &options, &error) != 0) fail_msg("%s", error.message);
+        if (model_adapter_initialize(model[i], (uint64_t)i, &error) != 0) fail_msg("%s", error.message);
+        assert_int_equal(optimizer_create(&own[i], model[i], &settings, &error), 0);
+    }
+    size_t n = model_weight_count(model[0]), bytes = n * sizeof(float);
+    assert_int_equal(own[0].count, n);
+    for (size_t i = 0; i < n; i++) own[0].first[i] = (float)i, own[0].second[i] = 1 / (float)(i + 1);
+    if (train_state_save(at, model[0], &own[0], &saved, &error) != 0) fail_msg("%s", error.message);
+    assert_int_equal(peft_adapter_settings(at, &read, &error), 0);
+    assert_true(read.r == 3 && read.alpha == 6);
+    if (train_state_load(at, model[1], &own[1], &state, &error) != 0) fail_msg("%s", error.message);
+    assert_memory_equal(model_weights(model[0]), model_weights(model[1]), bytes);
+    assert_memory_equal(own[0].first, own[1].first, bytes);
+    assert_memory_equal(own[0].second, own[1].second, bytes);
+    spoil("adapter_model.safetensors", 2);
+    assert_int_equal(train_state_load(at, model[1], &own[1], &state, &error), -1);
+    assert_true(error.code == ERROR_INPUT && strstr(error.message, "adapter_model.safetensors") != NULL);
+    for (int i = 0; i < 2; i++) optimizer_destroy(&own[i]), model_free(model[i]);
+}
+
 static void shorten(const char *name, size_t by) {
     char *path = file_in(name);
     FileMap map;
@@ -201,6 +234,7 @@ static void a_failed_save_leaves_the_old_one(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(comes_back_to_the_bit),
+        TEST(adapters_come_back_to_the_bit),
         TEST(a_changed_number_is_noticed),
         TEST(a_cut_file_is_noticed),
         TEST(a_missing_file_is_named),
