@@ -10,7 +10,8 @@ typedef struct {
 
 static const Family families[] = {{"llama", "llama", "LlamaForCausalLM"},
                                   {"qwen2", "qwen2", "Qwen2ForCausalLM"},
-                                  {"qwen3", "qwen3", "Qwen3ForCausalLM"}};
+                                  {"qwen3", "qwen3", "Qwen3ForCausalLM"},
+                                  {"gemma3", "gemma3_text", "Gemma3ForCausalLM"}};
 static const Family mistral = {"llama", "mistral", "MistralForCausalLM"}; // llama with a sliding window
 
 /* A key of the architecture, "llama.block_count". */
@@ -43,7 +44,8 @@ static const Family *find_family(const Gguf *g, Error *error) {
             return &families[i];
     error_set(
         error, ERROR_UNSUPPORTED,
-        "%s: general.architecture \"%.*s\" is not supported; supported are llama (and Mistral's models), qwen2, qwen3",
+        "%s: general.architecture \"%.*s\" is not supported; supported are llama (and Mistral's models), qwen2, qwen3, "
+        "gemma3",
         gguf_name(g), s.bytes < 60 ? (int)s.bytes : 60, s.text);
     return NULL;
 }
@@ -191,6 +193,25 @@ static int set_tokens(const Gguf *g, Documents *d, Error *error) {
     return 0;
 }
 
+/* What only Gemma 3 has. The score's scale is 1 / sqrt(head_dim), but of its largest, with 62 layers, 1 / sqrt(hidden /
+ * heads), as in llama.cpp: GGUF has no key for it. */
+static int set_gemma3(const Gguf *g, const Family *f, int64_t head_dim, Documents *d, Error *error) {
+    int64_t layers = 0, channels = 0, heads = 1, pattern = 6;
+    double local = 10000, cap = 0;
+    if (need(g, f, "block_count", &layers, error) != 0 || need(g, f, "embedding_length", &channels, error) != 0 ||
+        need(g, f, "attention.head_count", &heads, error) != 0 ||
+        gguf_integer(g, key_of(f, "attention.sliding_window_pattern").text, 1, INT32_MAX, &pattern, error) != 0 ||
+        optional_number(g, f, "rope.freq_base_swa", &local, error) != 0 ||
+        optional_number(g, f, "final_logit_softcapping", &cap, error) != 0)
+        return -1;
+    set(d, d->config, "query_pre_attn_scalar", json_integer((json_int_t)(layers == 62 ? channels / heads : head_dim)));
+    set(d, d->config, "hidden_activation", json_string("gelu_pytorch_tanh"));
+    set(d, d->config, "sliding_window_pattern", json_integer((json_int_t)pattern));
+    set(d, d->config, "rope_local_base_freq", json_real(local));
+    set(d, d->config, "final_logit_softcapping", cap > 0 ? json_real(cap) : json_null());
+    return 0;
+}
+
 static int fill(const Gguf *g, DType dtype, Documents *d, Error *error) {
     const Family *f = find_family(g, error);
     const GgufTensor *embedding = gguf_tensor(g, "token_embd.weight");
@@ -205,14 +226,16 @@ static int fill(const Gguf *g, DType dtype, Documents *d, Error *error) {
     if (optional_number(g, f, "attention.layer_norm_rms_epsilon", &eps, error) != 0 ||
         gguf_integer(g, key_of(f, "attention.sliding_window").text, 0, INT32_MAX, &window, error) != 0)
         return -1;
-    if (f == &families[0] && window > 0) {
-        f = &mistral;
-        set(d, d->config, "sliding_window", json_integer((json_int_t)window));
-    }
-    json_t *rest = json_pack("{s:[s], s:s, s:s, s:f, s:s, s:I, s:b, s:b}", "architectures", f->class_name, "model_type",
-                             f->model_type, "hidden_act", "silu", "rms_norm_eps", eps, "torch_dtype", dtype_name(dtype),
-                             "vocab_size", (json_int_t)embedding->shape[1], "tie_word_embeddings",
-                             gguf_tensor(g, "output.weight") == NULL, "use_cache", 1);
+    bool gemma3 = strcmp(f->architecture, "gemma3") == 0;
+    if (gemma3 && set_gemma3(g, f, head_dim, d, error) != 0) return -1;
+    if (f == &families[0] && window > 0) f = &mistral;
+    if (f == &mistral || gemma3)
+        set(d, d->config, "sliding_window", window > 0 ? json_integer((json_int_t)window) : json_null());
+    if (!gemma3) set(d, d->config, "hidden_act", json_string("silu"));
+    json_t *rest =
+        json_pack("{s:[s], s:s, s:f, s:s, s:I, s:b, s:b}", "architectures", f->class_name, "model_type", f->model_type,
+                  "rms_norm_eps", eps, "torch_dtype", dtype_name(dtype), "vocab_size", (json_int_t)embedding->shape[1],
+                  "tie_word_embeddings", gguf_tensor(g, "output.weight") == NULL, "use_cache", 1);
     if (json_object_update(d->config, rest) != 0) d->failed = true;
     json_decref(rest);
     return d->failed ? error_set(error, ERROR_MEMORY, "%s: no memory for config.json", gguf_name(g)) : 0;

@@ -18,27 +18,31 @@ typedef enum { NOTHING, MODEL, QUERIES, KEYS, HEAD, INNER, WORDS } Channels;
 typedef struct {
     const char *gguf, *hf;
     Channels rows, columns;
-    enum { ALWAYS, QWEN2_ONLY, QWEN3_ONLY, UNTIED_ONLY } when;
+    enum { ALWAYS, WITH_BIAS, WITH_HEAD_NORMS, UNTIED, SANDWICH, PLAIN } when;
 } Kind;
 
 static const Kind outer[] = {{"token_embd.weight", "model.embed_tokens.weight", WORDS, MODEL, ALWAYS},
                              {"output_norm.weight", "model.norm.weight", NOTHING, MODEL, ALWAYS},
-                             {"output.weight", "lm_head.weight", WORDS, MODEL, UNTIED_ONLY}};
+                             {"output.weight", "lm_head.weight", WORDS, MODEL, UNTIED}};
 
-static const Kind inner[] = {{"attn_norm.weight", "input_layernorm.weight", NOTHING, MODEL, ALWAYS},
-                             {"attn_q.weight", "self_attn.q_proj.weight", QUERIES, MODEL, ALWAYS},
-                             {"attn_q.bias", "self_attn.q_proj.bias", NOTHING, QUERIES, QWEN2_ONLY},
-                             {"attn_q_norm.weight", "self_attn.q_norm.weight", NOTHING, HEAD, QWEN3_ONLY},
-                             {"attn_k.weight", "self_attn.k_proj.weight", KEYS, MODEL, ALWAYS},
-                             {"attn_k.bias", "self_attn.k_proj.bias", NOTHING, KEYS, QWEN2_ONLY},
-                             {"attn_k_norm.weight", "self_attn.k_norm.weight", NOTHING, HEAD, QWEN3_ONLY},
-                             {"attn_v.weight", "self_attn.v_proj.weight", KEYS, MODEL, ALWAYS},
-                             {"attn_v.bias", "self_attn.v_proj.bias", NOTHING, KEYS, QWEN2_ONLY},
-                             {"attn_output.weight", "self_attn.o_proj.weight", MODEL, QUERIES, ALWAYS},
-                             {"ffn_norm.weight", "post_attention_layernorm.weight", NOTHING, MODEL, ALWAYS},
-                             {"ffn_gate.weight", "mlp.gate_proj.weight", INNER, MODEL, ALWAYS},
-                             {"ffn_up.weight", "mlp.up_proj.weight", INNER, MODEL, ALWAYS},
-                             {"ffn_down.weight", "mlp.down_proj.weight", MODEL, INNER, ALWAYS}};
+static const Kind inner[] = {
+    {"attn_norm.weight", "input_layernorm.weight", NOTHING, MODEL, ALWAYS},
+    {"attn_q.weight", "self_attn.q_proj.weight", QUERIES, MODEL, ALWAYS},
+    {"attn_q.bias", "self_attn.q_proj.bias", NOTHING, QUERIES, WITH_BIAS},
+    {"attn_q_norm.weight", "self_attn.q_norm.weight", NOTHING, HEAD, WITH_HEAD_NORMS},
+    {"attn_k.weight", "self_attn.k_proj.weight", KEYS, MODEL, ALWAYS},
+    {"attn_k.bias", "self_attn.k_proj.bias", NOTHING, KEYS, WITH_BIAS},
+    {"attn_k_norm.weight", "self_attn.k_norm.weight", NOTHING, HEAD, WITH_HEAD_NORMS},
+    {"attn_v.weight", "self_attn.v_proj.weight", KEYS, MODEL, ALWAYS},
+    {"attn_v.bias", "self_attn.v_proj.bias", NOTHING, KEYS, WITH_BIAS},
+    {"attn_output.weight", "self_attn.o_proj.weight", MODEL, QUERIES, ALWAYS},
+    {"post_attention_norm.weight", "post_attention_layernorm.weight", NOTHING, MODEL, SANDWICH},
+    {"ffn_norm.weight", "post_attention_layernorm.weight", NOTHING, MODEL, PLAIN},
+    {"ffn_norm.weight", "pre_feedforward_layernorm.weight", NOTHING, MODEL, SANDWICH},
+    {"post_ffw_norm.weight", "post_feedforward_layernorm.weight", NOTHING, MODEL, SANDWICH},
+    {"ffn_gate.weight", "mlp.gate_proj.weight", INNER, MODEL, ALWAYS},
+    {"ffn_up.weight", "mlp.up_proj.weight", INNER, MODEL, ALWAYS},
+    {"ffn_down.weight", "mlp.down_proj.weight", MODEL, INNER, ALWAYS}};
 
 enum { OUTER = sizeof outer / sizeof *outer, INNERS = sizeof inner / sizeof *inner };
 
@@ -47,6 +51,8 @@ typedef struct {
     const GgufTensor *tensor;
     char name[128];
     size_t unpair; // channels of a head whose rows are pair by pair, 0: in order
+    size_t columns;
+    float offset; // that the file has added
 } Item;
 
 typedef struct {
@@ -58,12 +64,14 @@ typedef struct {
     size_t count;
 } Plan;
 
-/* [GI-1] Row of the checkpoint -> row of the file. */
+/* [GI-1] Row of the checkpoint -> row of the file. [GI-4] Norms without what the file has added. */
 static int read_row(const void *context, size_t row, float *out, Error *error) {
     const Item *item = context;
     size_t d = item->unpair, in_head = d == 0 ? 0 : row % d;
     size_t stored = d == 0 ? row : row - in_head + 2 * (in_head % (d / 2)) + in_head / (d / 2);
-    return gguf_read_f32(item->tensor, stored, 1, out, error);
+    if (gguf_read_f32(item->tensor, stored, 1, out, error) != 0) return -1;
+    for (size_t i = 0; item->offset != 0 && i < item->columns; i++) out[i] -= item->offset;
+    return 0;
 }
 
 static size_t channels(const HfConfig *c, Channels which) {
@@ -86,8 +94,20 @@ static size_t channels(const HfConfig *c, Channels which) {
 }
 
 static bool is_wanted(const HfConfig *c, const Kind *kind) {
-    return kind->when == ALWAYS || (kind->when == QWEN2_ONLY && c->qkv_bias) ||
-           (kind->when == QWEN3_ONLY && c->qk_norm) || (kind->when == UNTIED_ONLY && !c->tied_head);
+    switch (kind->when) {
+    case WITH_BIAS:
+        return c->qkv_bias;
+    case WITH_HEAD_NORMS:
+        return c->qk_norm;
+    case UNTIED:
+        return !c->tied_head;
+    case SANDWICH:
+        return c->sandwich_norms;
+    case PLAIN:
+        return !c->sandwich_norms;
+    default:
+        return true;
+    }
 }
 
 static int add_item(Plan *p, const Kind *kind, const char *gguf_prefix, const char *hf_prefix, Error *error) {
@@ -110,6 +130,8 @@ static int add_item(Plan *p, const Kind *kind, const char *gguf_prefix, const ch
                   (kind->rows == QUERIES || kind->hf[10] == 'k');
     item->tensor = t;
     item->unpair = turned ? c->head_dim : 0;
+    item->columns = columns;
+    item->offset = strstr(kind->hf, "norm.weight") != NULL ? (float)c->norm_offset : 0;
     *source = (TensorSource){
         .name = item->name, .type = p->dtype, .rank = vector ? 1 : 2, .read_row = read_row, .context = item};
     source->shape[0] = vector ? columns : rows;

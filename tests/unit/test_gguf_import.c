@@ -33,11 +33,16 @@ static void values_of(const char *hf_name, size_t count, float *out) {
     uint32_t item = 0;
     for (const char *p = hf_name; *p != 0; p++) item = item * 31 + (unsigned char)*p;
     RngAddress a = {.seed = 5, .stream = RNG_TEST, .item = item};
-    for (size_t i = 0; i < count; i++) out[i] = (float)rng_normal(&a, (uint32_t)i);
+    bool coarse = strstr(hf_name, "norm.weight") != NULL; // so that adding 1 rounds nothing
+    for (size_t i = 0; i < count; i++) {
+        double value = rng_normal(&a, (uint32_t)i);
+        out[i] = (float)(coarse ? rint(256 * value) / 256 : value);
+    }
 }
 
-/* Adds a tensor. heads > 0: rows as llama.cpp's conversion orders them: reshape(heads, 2, D/2), swap the last two. */
-static void add(GgufBuild *b, const char *gguf_name, const char *hf_name, size_t rows, size_t columns, size_t heads) {
+/* Adds a tensor. offset is added to all of it. heads > 0: rows as llama.cpp's conversion orders them: reshape(heads, 2, D/2), swap the last two. */
+static void add(GgufBuild *b, const char *gguf_name, const char *hf_name, size_t rows, size_t columns, size_t heads,
+                float offset) {
     float values[LARGEST], stored[LARGEST];
     size_t n = (rows == 0 ? 1 : rows) * columns;
     values_of(hf_name, n, values);
@@ -47,6 +52,7 @@ static void add(GgufBuild *b, const char *gguf_name, const char *hf_name, size_t
             for (size_t i = 0; i < D / 2; i++)
                 memcpy(stored + (h * D + i * 2 + s) * columns, values + (h * D + s * (D / 2) + i) * columns,
                        columns * sizeof(float));
+    for (size_t i = 0; i < n; i++) stored[i] += offset;
     gguf_build_tensor(b, gguf_name, GGUF_F32, columns, rows, stored, n * sizeof(float));
 }
 
@@ -80,7 +86,7 @@ static void add_metadata(GgufBuild *b, const char *arch) {
 
 /* A whole model; `without`: a tensor to leave out. */
 static void add_model(GgufBuild *b, const char *arch, bool tied, const char *without) {
-    bool llama = strcmp(arch, "llama") == 0;
+    bool llama = strcmp(arch, "llama") == 0, gemma3 = strcmp(arch, "gemma3") == 0;
     static const struct {
         const char *gguf, *hf;
         size_t rows, columns, heads;
@@ -92,25 +98,29 @@ static void add_model(GgufBuild *b, const char *arch, bool tied, const char *wit
                  {"attn_q.bias", "self_attn.q_proj.bias", 0, H * D, 0, "qwen2"},
                  {"attn_k.bias", "self_attn.k_proj.bias", 0, HKV * D, 0, "qwen2"},
                  {"attn_v.bias", "self_attn.v_proj.bias", 0, HKV * D, 0, "qwen2"},
-                 {"attn_q_norm.weight", "self_attn.q_norm.weight", 0, D, 0, "qwen3"},
-                 {"attn_k_norm.weight", "self_attn.k_norm.weight", 0, D, 0, "qwen3"},
+                 {"attn_q_norm.weight", "self_attn.q_norm.weight", 0, D, 0, "qwen3 gemma3"},
+                 {"attn_k_norm.weight", "self_attn.k_norm.weight", 0, D, 0, "qwen3 gemma3"},
                  {"attn_output.weight", "self_attn.o_proj.weight", C, H * D, 0, ""},
-                 {"ffn_norm.weight", "post_attention_layernorm.weight", 0, C, 0, ""},
+                 {"post_attention_norm.weight", "post_attention_layernorm.weight", 0, C, 0, "gemma3"},
+                 {"ffn_norm.weight", "post_attention_layernorm.weight", 0, C, 0, "llama qwen2 qwen3"},
+                 {"ffn_norm.weight", "pre_feedforward_layernorm.weight", 0, C, 0, "gemma3"},
+                 {"post_ffw_norm.weight", "post_feedforward_layernorm.weight", 0, C, 0, "gemma3"},
                  {"ffn_gate.weight", "mlp.gate_proj.weight", F, C, 0, ""},
                  {"ffn_up.weight", "mlp.up_proj.weight", F, C, 0, ""},
                  {"ffn_down.weight", "mlp.down_proj.weight", C, F, 0, ""}};
     add_metadata(b, arch);
-    add(b, "token_embd.weight", "model.embed_tokens.weight", V, C, 0);
-    add(b, "output_norm.weight", "model.norm.weight", 0, C, 0);
-    if (!tied) add(b, "output.weight", "lm_head.weight", V, C, 0);
+    add(b, "token_embd.weight", "model.embed_tokens.weight", V, C, 0, 0);
+    add(b, "output_norm.weight", "model.norm.weight", 0, C, 0, gemma3);
+    if (!tied) add(b, "output.weight", "lm_head.weight", V, C, 0, 0);
     for (size_t l = 0; l < L; l++)
         for (size_t i = 0; i < sizeof inner / sizeof *inner; i++) {
             char gguf_name[64], hf_name[96];
             snprintf(gguf_name, sizeof gguf_name, "blk.%zu.%s", l, inner[i].gguf);
             snprintf(hf_name, sizeof hf_name, "model.layers.%zu.%s", l, inner[i].hf);
-            if (*inner[i].only != 0 && strcmp(inner[i].only, arch) != 0) continue;
+            if (*inner[i].only != 0 && strstr(inner[i].only, arch) == NULL) continue;
             if (strcmp(gguf_name, without) != 0)
-                add(b, gguf_name, hf_name, inner[i].rows, inner[i].columns, llama ? inner[i].heads : 0);
+                add(b, gguf_name, hf_name, inner[i].rows, inner[i].columns, llama ? inner[i].heads : 0,
+                    gemma3 && strstr(hf_name, "norm.weight") != NULL);
         }
 }
 
@@ -182,9 +192,42 @@ static void keeps_windows_scalings_and_turn_ends(void **state) {
     gguf_build_float(&b, "llama.rope.scaling.factor", 4);
     gguf_build_integer(&b, "tokenizer.ggml.eot_token_id", 3);
     if (import(&b, DTYPE_F32, &error) != 0 || hf_config_read(&c, target, &error) != 0) fail_msg("%s", error.message);
-    assert_true(c.family == FAMILY_MISTRAL && c.window == 32 && c.rope[0].scaling == HF_ROPE_LINEAR && c.rope[0].factor == 4);
+    assert_true(c.family == FAMILY_MISTRAL && c.window == 32 && c.rope[0].scaling == HF_ROPE_LINEAR &&
+                c.rope[0].factor == 4);
     assert_true(c.eos_count == 2 && c.eos_token[1] == 3);
     expect_values(DTYPE_F32, 2 + 9 * L);
+}
+
+/* [GI-4] and what only Gemma 3 has in its config. */
+static void imports_gemma3(void **state) {
+    (void)state;
+    for (int linear = 0; linear < 2; linear++) {
+        GgufBuild b = {0};
+        Error error = {0};
+        HfConfig c;
+        add_model(&b, "gemma3", true, "");
+        gguf_build_integer(&b, "gemma3.attention.sliding_window", 16);
+        if (linear) {
+            gguf_build_string(&b, "gemma3.rope.scaling.type", "linear");
+            gguf_build_float(&b, "gemma3.rope.scaling.factor", 8);
+        }
+        if (import(&b, DTYPE_F32, &error) != 0 || hf_config_read(&c, target, &error) != 0)
+            fail_msg("%s", error.message);
+        assert_true(c.family == FAMILY_GEMMA3 && c.window == 16 && hf_config_slides(&c, 0) && hf_config_slides(&c, 1));
+        assert_true(c.rope[0].theta == 500000 && c.rope[1].theta == 10000 && c.tied_head);
+        assert_true(c.rope[0].scaling == (linear ? HF_ROPE_LINEAR : HF_ROPE_PLAIN) &&
+                    c.rope[1].scaling == HF_ROPE_PLAIN && c.rope[0].factor == (linear ? 8 : 0));
+        assert_true(fabs(c.attention_scale - 1 / sqrt(D)) < 1e-15 && c.activation == HF_GELU_TANH);
+        expect_values(DTYPE_F32, 2 + 13 * L);
+        assert_int_equal(file_remove_tree(target, &error), 0);
+    }
+    GgufBuild b = {0};
+    Error error = {0};
+    add_model(&b, "gemma3", true, "");
+    gguf_build_integer(&b, "gemma3.attention.sliding_window", 16);
+    gguf_build_float(&b, "gemma3.final_logit_softcapping", 30);
+    assert_int_equal(import(&b, DTYPE_F32, &error), -1);
+    assert_true(error.code == ERROR_UNSUPPORTED && strstr(error.message, "final_logit_softcapping") != NULL);
 }
 
 /* [GC-1] The factors of Llama 3.2 (theta 500000, factor 32) for the four frequencies of a head of 8. */
@@ -208,8 +251,8 @@ static void recognises_the_scaling_of_llama_3(void **state) {
             continue;
         }
         assert_int_equal(hf_config_read(&c, target, &error), 0);
-        assert_true(c.rope[0].scaling == HF_ROPE_LLAMA3 && c.rope[0].factor == 32 && c.rope[0].low_frequency_factor == 1 &&
-                    c.rope[0].high_frequency_factor == 4);
+        assert_true(c.rope[0].scaling == HF_ROPE_LLAMA3 && c.rope[0].factor == 32 &&
+                    c.rope[0].low_frequency_factor == 1 && c.rope[0].high_frequency_factor == 4);
         assert_true(c.rope[0].original_positions == 8192);
         file_remove_tree(target, &error);
     }
@@ -258,7 +301,7 @@ static void refuses_and_leaves_nothing(void **state) {
         const char *arch, *without, *extra, *words;
         ErrorCode code;
     } cases[] = {
-        {"gemma3", "", "", "general.architecture \"gemma3\" is not supported; supported are llama", ERROR_UNSUPPORTED},
+        {"gemma2", "", "", "general.architecture \"gemma2\" is not supported; supported are llama", ERROR_UNSUPPORTED},
         {"llama", "blk.1.ffn_up.weight", "", "the tensor \"blk.1.ffn_up.weight\" is missing", ERROR_INPUT},
         {"llama", "", "blk.0.attn_q.bias", "the tensor \"blk.0.attn_q.bias\" has no place", ERROR_UNSUPPORTED},
         {"llama", "blk.0.ffn_up.weight", "blk.0.ffn_up.weight", "has the shape (1, 12) where (10, 12) was expected",
@@ -268,7 +311,7 @@ static void refuses_and_leaves_nothing(void **state) {
         Error error = {0};
         char partial[128];
         add_model(&b, cases[i].arch, true, cases[i].without);
-        if (*cases[i].extra != 0) add(&b, cases[i].extra, "x", 0, C, 0);
+        if (*cases[i].extra != 0) add(&b, cases[i].extra, "x", 0, C, 0, 0);
         assert_int_equal(import(&b, DTYPE_F32, &error), -1);
         if (error.code != cases[i].code || strstr(error.message, cases[i].words) == NULL)
             fail_msg("case %zu: \"%s\"", i, error.message);
@@ -335,31 +378,45 @@ static void a_full_disk_leaves_nothing(void **state) {
     assert_false(file_exists(target) || file_exists(partial));
 }
 
-/* The real model, where tools/fetch_smollm2 has fetched it: its first row, and that nothing is lost. */
-static void imports_smollm2(void **state) {
-    (void)state;
+/* A real model, where its tool has fetched it: its config, and that nothing is lost. */
+static void import_real(const char *file, const char *tool, size_t tensors, HfConfig *c) {
     char path[512];
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    snprintf(path, sizeof path, "%s%s/dice/SmolLM2-135M-Instruct.Q4_1.gguf",
+    snprintf(path, sizeof path, "%s%s/dice/%s",
              cache != NULL  ? cache
              : home != NULL ? home
                             : "",
-             cache != NULL ? "" : "/.cache");
+             cache != NULL ? "" : "/.cache", file);
     if (!file_exists(path)) {
-        printf("skipped: %s is not there; run tools/fetch_smollm2\n", path);
+        printf("skipped: %s is not there; run %s\n", path, tool);
         skip();
     }
     Error error = {0};
-    HfConfig c;
-    if (gguf_import(path, target, DTYPE_BF16, NULL, &error) != 0 || hf_config_read(&c, target, &error) != 0)
+    if (gguf_import(path, target, DTYPE_BF16, NULL, &error) != 0 || hf_config_read(c, target, &error) != 0)
         fail_msg("%s", error.message);
+    Checkpoint *checkpoint = NULL;
+    assert_int_equal(checkpoint_open(&checkpoint, target, &error), 0);
+    assert_int_equal(checkpoint_count(checkpoint), tensors);
+    checkpoint_close(checkpoint);
+}
+
+static void imports_smollm2(void **state) {
+    (void)state;
+    HfConfig c;
+    import_real("SmolLM2-135M-Instruct.Q4_1.gguf", "tools/fetch_smollm2", 272, &c);
     assert_true(c.family == FAMILY_LLAMA && c.layers == 30 && c.channels == 576 && c.heads == 9 && c.kv_heads == 3 &&
                 c.vocabulary == 49152 && c.tied_head);
     assert_true(c.rope[0].theta == 100000 && c.norm_eps == 1e-5 && c.eos_token[0] == 2);
-    Checkpoint *checkpoint = NULL;
-    assert_int_equal(checkpoint_open(&checkpoint, target, &error), 0);
-    assert_int_equal(checkpoint_count(checkpoint), 272);
-    checkpoint_close(checkpoint);
+}
+
+static void imports_gemma3_270m(void **state) {
+    (void)state;
+    HfConfig c;
+    import_real("gemma-3-270m-q4_k_m.gguf", "tools/fetch_gemma3", 236, &c);
+    assert_true(c.family == FAMILY_GEMMA3 && c.layers == 18 && c.channels == 640 && c.heads == 4 && c.kv_heads == 1 &&
+                c.head_dim == 256 && c.vocabulary == 262144 && c.tied_head);
+    assert_true(c.rope[0].theta == 1e6 && c.rope[1].theta == 1e4 && c.norm_eps == 1e-6 && c.window == 512);
+    for (size_t l = 0; l < 18; l++) assert_int_equal(hf_config_slides(&c, l), l % 6 != 5);
 }
 
 int main(void) {
@@ -371,6 +428,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(refuses_and_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(never_overwrites, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_leaves_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(imports_smollm2, setup, teardown)};
+        cmocka_unit_test_setup_teardown(imports_gemma3, setup, teardown),
+        cmocka_unit_test_setup_teardown(imports_smollm2, setup, teardown),
+        cmocka_unit_test_setup_teardown(imports_gemma3_270m, setup, teardown)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
