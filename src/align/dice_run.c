@@ -196,7 +196,10 @@ static EncodeRules rules_of(const DiceRun *run) {
                              r->reward.response_end == RECIPE_RESPONSE_END_TEMPLATE ? CHAT_END_TEMPLATE : CHAT_END_STOP,
                          .max_tokens = run->max_tokens,
                          .vocabulary = run->config.vocabulary,
-                         .overlong = r->data.overlong == RECIPE_OVERLONG_CUT ? OVERLONG_CUT : OVERLONG_DROP};
+                         .overlong = (OverlongRule)r->data.overlong, // the same order
+                         .max_prompt_tokens = r->data.max_prompt_tokens,
+                         .overlong_prompt = (OverlongRule)r->data.overlong_prompt,
+                         .deduplicate = r->data.deduplicate};
 }
 
 /* Splits the offline pairs: validation_pairs of them, drawn from the seed, are held out. */

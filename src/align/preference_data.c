@@ -1,6 +1,9 @@
 #include "align/preference_data.h"
 
+#include "base/hash.h"
+
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +22,7 @@ void preference_data_free(PreferenceData *data) {
     free(data->prompt);
     free(data->pair);
     json_decref(data->index);
+    json_decref(data->seen);
     *data = (PreferenceData){0};
 }
 
@@ -38,12 +42,26 @@ static void *grow(void *array, size_t count, size_t element) {
     return realloc(array, (count == 0 ? 1 : 2 * count) * element);
 }
 
+/* What makes a prompt another one: its messages, and the variables that its row has for the chat template. */
+static char *key_of(const PreferenceRow *row) {
+    json_t *own = json_object();
+    json_object_set(own, "prompt", row->prompt);
+    if (row->extra != NULL) json_object_set(own, "extra", row->extra);
+    if (row->tools != NULL) json_object_set(own, "tools", row->tools);
+    if (row->documents != NULL) json_object_set(own, "documents", row->documents);
+    char *key = json_dumps(own, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    json_decref(own);
+    return key;
+}
+
 /* The number of a prompt, which gets one if it is new. */
-static int number_of(PreferenceData *data, const json_t *prompt, size_t *number, Error *error) {
+static int number_of(PreferenceData *data, const PreferenceRow *row, size_t *number, Error *error) {
     if (data->index == NULL && (data->index = json_object()) == NULL) return no_memory(error);
-    char *key = json_dumps(prompt, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS), *text = NULL;
+    const json_t *prompt = row->prompt;
+    char *key = key_of(row), *text = NULL;
     const json_t *known = key == NULL ? NULL : json_object_get(data->index, key);
     int result = 0;
+    data->repeated_prompts += known != NULL;
     if (known != NULL) {
         *number = (size_t)json_integer_value(known);
     } else {
@@ -88,18 +106,48 @@ json_t *preference_data_variables(const EncodeRules *rules, const PreferenceRow 
     return all;
 }
 
-/* Length rule of a pair; false: drop it. */
-static bool fit(PreferenceData *data, const EncodeRules *rules, size_t prompt, TokenList *response, size_t responses) {
+/* Takes tokens off the beginning of a prompt, or off its end. */
+static void shorten(TokenList *ids, size_t count, OverlongRule rule) {
+    if (rule == OVERLONG_KEEP_END) memmove(ids->data, ids->data + (ids->count - count), count * sizeof *ids->data);
+    ids->count = count;
+}
+
+/* [PD-1] Length rule of a prompt; false: drop it. */
+static bool fit_prompt(const EncodeRules *rules, TokenList *prompt, bool *cut) {
+    size_t most = rules->max_prompt_tokens;
+    if (most == 0 || prompt->count <= most) return true;
+    if (rules->overlong_prompt == OVERLONG_DROP) return false;
+    shorten(prompt, most, rules->overlong_prompt);
+    *cut = true;
+    return true;
+}
+
+/* [PD-1] Length rule of a pair; false: drop it. */
+static bool fit(PreferenceData *data, const EncodeRules *rules, TokenList *prompt, TokenList *response,
+                size_t responses) {
     size_t longest = 0;
+    bool cut = false;
     for (size_t r = 0; r < responses; r++)
         if (response[r].count > longest) longest = response[r].count;
-    if (prompt + longest <= rules->max_tokens) return true;
-    if (rules->overlong == OVERLONG_DROP || prompt >= rules->max_tokens) {
+    if (!fit_prompt(rules, prompt, &cut)) {
         data->overlong_pairs++;
         return false;
     }
+    data->cut_prompts += cut;
+    if (prompt->count + longest <= rules->max_tokens) return true;
+    bool room = rules->overlong == OVERLONG_KEEP_END ? longest < rules->max_tokens : prompt->count < rules->max_tokens;
+    if (rules->overlong == OVERLONG_DROP || !room) {
+        data->overlong_pairs++;
+        return false;
+    }
+    if (rules->overlong == OVERLONG_KEEP_END) {
+        shorten(prompt, rules->max_tokens - longest, OVERLONG_KEEP_END);
+        data->cut_starts++;
+        return true;
+    }
     for (size_t r = 0; r < responses; r++)
-        if (response[r].count > rules->max_tokens - prompt) response[r].count = rules->max_tokens - prompt;
+        if (response[r].count > rules->max_tokens - prompt->count)
+            response[r].count = rules->max_tokens - prompt->count;
     data->cut_pairs++;
     return true;
 }
@@ -134,7 +182,7 @@ static int encode_prompt(PreferenceData *data, const EncodeRules *rules, const P
     json_decref(variables);
     if (result != 0 || check_ids(rules, &lists->prompt, error) != 0) return -1;
     if (lists->prompt.count == 0) return error_set(error, ERROR_INPUT, "the prompt has no tokens");
-    if (lists->prompt.count >= rules->max_tokens) {
+    if (!fit_prompt(rules, &lists->prompt, &prompt->cut) || lists->prompt.count >= rules->max_tokens) {
         prompt->overlong = true;
         data->overlong_prompts++;
         return 0;
@@ -142,6 +190,26 @@ static int encode_prompt(PreferenceData *data, const EncodeRules *rules, const P
     prompt->length = lists->prompt.count;
     prompt->ids = copy_ids(&lists->prompt, prompt->length);
     return prompt->ids == NULL ? no_memory(error) : 0;
+}
+
+/* [PD-2] Whether a pair of the same tokens is there already. */
+static int is_repeated(PreferenceData *data, const Lists *lists, size_t responses, bool *repeated, Error *error) {
+    const TokenList *part[3] = {&lists->prompt, &lists->response[0], &lists->response[1]};
+    Hasher *hasher = hasher_create();
+    if (data->seen == NULL) data->seen = json_object();
+    if (hasher == NULL || data->seen == NULL) {
+        hasher_destroy(hasher);
+        return no_memory(error);
+    }
+    for (size_t i = 0; i <= responses; i++) {
+        hasher_add(hasher, &part[i]->count, sizeof part[i]->count);
+        hasher_add(hasher, part[i]->data, part[i]->count * sizeof *part[i]->data);
+    }
+    Hash hash = hasher_result(hasher);
+    hasher_destroy(hasher);
+    *repeated = json_object_get(data->seen, hash.hex) != NULL;
+    data->repeated_pairs += *repeated;
+    return *repeated || json_object_set_new(data->seen, hash.hex, json_null()) == 0 ? 0 : no_memory(error);
 }
 
 static int add_pair(PreferenceData *data, const EncodeRules *rules, PreferenceRow *row, Lists *lists, Error *error) {
@@ -155,8 +223,11 @@ static int add_pair(PreferenceData *data, const EncodeRules *rules, PreferenceRo
     json_decref(variables);
     if (result == 0) result = check_ids(rules, &lists->prompt, error);
     for (size_t r = 0; r < responses && result == 0; r++) result = check_ids(rules, &lists->response[r], error);
-    if (result != 0 || !fit(data, rules, lists->prompt.count, lists->response, responses)) return result;
-    if (number_of(data, row->prompt, &number, error) != 0) return -1;
+    if (result != 0 || !fit(data, rules, &lists->prompt, lists->response, responses)) return result;
+    bool repeated;
+    if (is_repeated(data, lists, responses, &repeated, error) != 0) return -1;
+    if (repeated && rules->deduplicate) return 0;
+    if (number_of(data, row, &number, error) != 0) return -1;
     EncodedPair *grown = grow(data->pair, data->pairs, sizeof *grown);
     if (grown == NULL) return no_memory(error);
     data->pair = grown;
@@ -181,8 +252,7 @@ static int add_pair(PreferenceData *data, const EncodeRules *rules, PreferenceRo
 
 static int add_prompt(PreferenceData *data, const EncodeRules *rules, PreferenceRow *row, Lists *lists, Error *error) {
     size_t number;
-    if (preference_data_prepare_row(rules, row, error) != 0 || number_of(data, row->prompt, &number, error) != 0)
-        return -1;
+    if (preference_data_prepare_row(rules, row, error) != 0 || number_of(data, row, &number, error) != 0) return -1;
     data->prompt[number].from_prompts = true;
     return encode_prompt(data, rules, row, number, lists, error);
 }
@@ -208,20 +278,41 @@ static int add_file(PreferenceData *data, const char *path, const EncodeRules *r
     return result;
 }
 
+/* Says how many rows something happened to, where it did. */
+static void say_count(const Log *log, LogLevel level, const char *path, size_t rows, const char *what) {
+    if (rows > 0) log_say(log, level, "%s: %zu %s", path, rows, what);
+}
+
+/* What the rules did since `before`. */
+static void say_rules(const PreferenceData *before, const PreferenceData *data, const EncodeRules *rules,
+                      const char *path, const Log *log) {
+    char text[200];
+    snprintf(text, sizeof text, "rows are longer than %zu tokens (prompt + response)%s and left out", rules->max_tokens,
+             rules->max_prompt_tokens > 0 ? " or their prompt than data.max_prompt_tokens" : "");
+    say_count(log, LOG_WARNING, path, data->overlong_pairs - before->overlong_pairs, text);
+    snprintf(text, sizeof text, "rows lose the ends of their responses (keep_start), to have %zu tokens",
+             rules->max_tokens);
+    say_count(log, LOG_WARNING, path, data->cut_pairs - before->cut_pairs, text);
+    snprintf(text, sizeof text, "rows lose the beginning of their prompt (keep_end), to have %zu tokens",
+             rules->max_tokens);
+    say_count(log, LOG_WARNING, path, data->cut_starts - before->cut_starts, text);
+    snprintf(text, sizeof text, "prompts are cut to their %s %zu tokens",
+             rules->overlong_prompt == OVERLONG_KEEP_END ? "last" : "first", rules->max_prompt_tokens);
+    say_count(log, LOG_WARNING, path, data->cut_prompts - before->cut_prompts, text);
+    say_count(log, LOG_INFO, path, data->repeated_pairs - before->repeated_pairs,
+              rules->deduplicate ? "pairs are there already and left out"
+                                 : "pairs are there already and count again (data.deduplicate leaves them out)");
+}
+
 int preference_data_add_pairs(PreferenceData *data, const char *path, const EncodeRules *rules, bool completions,
                               const Log *log, Error *error) {
-    size_t dropped = data->overlong_pairs, cut = data->cut_pairs, before = data->pairs;
+    const PreferenceData before = *data;
     if (add_file(data, path, rules, completions ? PREFERENCE_COMPLETIONS : PREFERENCE_PAIRS, add_pair, log, error) != 0)
         return -1;
-    dropped = data->overlong_pairs - dropped;
-    cut = data->cut_pairs - cut;
-    if (dropped > 0)
-        log_say(log, LOG_WARNING, "%s: %zu rows are longer than %zu tokens (prompt + response) and left out", path,
-                dropped, rules->max_tokens);
-    if (cut > 0)
-        log_say(log, LOG_WARNING, "%s: responses of %zu rows are cut so that prompt + response has %zu tokens", path,
-                cut, rules->max_tokens);
-    if (data->pairs > before) return 0;
+    say_rules(&before, data, rules, path, log);
+    if (data->pairs > before.pairs) return 0;
+    if (data->repeated_pairs > before.repeated_pairs && rules->deduplicate)
+        return error_set(error, ERROR_INPUT, "%s: every pair is there already: name the file once", path);
     return error_set(
         error, ERROR_INPUT,
         "%s: no row fits into %zu tokens (prompt + response): raise the limit or use a model with a longer context",
@@ -230,13 +321,18 @@ int preference_data_add_pairs(PreferenceData *data, const char *path, const Enco
 
 int preference_data_add_prompts(PreferenceData *data, const char *path, const EncodeRules *rules, const Log *log,
                                 Error *error) {
-    size_t dropped = data->overlong_prompts;
+    size_t dropped = data->overlong_prompts, repeated = data->repeated_prompts;
     if (add_file(data, path, rules, PREFERENCE_PROMPTS, add_prompt, log, error) != 0) return -1;
     dropped = data->overlong_prompts - dropped;
+    say_count(log, LOG_INFO, path, data->repeated_prompts - repeated, "prompts are there already and sampled once");
+    size_t cut = 0;
+    for (size_t i = 0; i < data->prompts; i++) cut += data->prompt[i].cut && data->prompt[i].from_prompts;
+    say_count(log, LOG_WARNING, path, cut, "prompts are cut to data.max_prompt_tokens");
     if (dropped > 0)
         log_say(log, LOG_WARNING,
-                "%s: %zu prompts have %zu tokens or more, which leaves no room for a response, and are left out", path,
-                dropped, rules->max_tokens);
+                "%s: %zu prompts have %zu tokens or more, which leaves no room for a response, or are longer than "
+                "data.max_prompt_tokens, and are left out",
+                path, dropped, rules->max_tokens);
     for (size_t i = 0; i < data->prompts; i++)
         if (data->prompt[i].ids != NULL) return 0;
     return error_set(error, ERROR_INPUT,

@@ -1,15 +1,21 @@
 /* preference_data.h - prompts and preference pairs as token ids, with what was left out and why.
  *
- * Every distinct prompt of a run has one number, whatever file it came from, so that the replay mix can keep generated
- * and offline prompts apart. A pair that is longer than max_tokens is dropped or its responses are cut at the end; a
- * prompt that leaves no room for a response is always dropped. Both are counted. Rows of token ids are taken as they
- * are, without a tokenizer. Memory: a PreferenceData owns everything in it. */
+ * Every distinct prompt of a run (its messages, and its row's own variables of the chat template) has one number,
+ * whatever file it came from, so that the replay mix can keep generated and offline prompts apart. Truncation, each rule
+ * counted [PD-1]:
+ *
+ *   a prompt over max_prompt_tokens    dropped, or its first (keep_start) or last (keep_end) tokens stay
+ *   a pair over max_tokens             dropped; keep_start: each response loses its end; keep_end: the prompt its start
+ *
+ * A prompt that then leaves no room for a response is always dropped. Pairs that are there already, token by token, are
+ * counted, and left out where the rules say so [PD-2]. Rows of token ids are taken as they are, without a tokenizer.
+ * Memory: a PreferenceData owns everything in it. Claims: [PD-n] are checked by tests/unit/test_preference_data.c. */
 #pragma once
 #include "base/log.h"
 #include "formats/preference_file.h"
 #include "text/chat.h"
 
-typedef enum { OVERLONG_DROP, OVERLONG_CUT } OverlongRule;
+typedef enum { OVERLONG_DROP, OVERLONG_KEEP_START, OVERLONG_KEEP_END } OverlongRule;
 
 typedef struct {
     const Chat *chat;        // an empty one can only read rows of token ids
@@ -20,6 +26,9 @@ typedef struct {
     size_t max_tokens; // of prompt + response; >= 2
     size_t vocabulary; // of the model: every id must be below it; 0: not checked
     OverlongRule overlong;
+    size_t max_prompt_tokens; // 0: no limit
+    OverlongRule overlong_prompt;
+    bool deduplicate; // pairs
 } EncodeRules;
 
 /* A prompt; `text` is its JSON (messages or a string) as it was read first. The order of keys makes no other prompt. */
@@ -28,6 +37,7 @@ typedef struct {
     int32_t *ids; // rendered for sampling; NULL where it leaves no room for a response
     size_t length;
     bool overlong;     // it leaves none
+    bool cut;          // it was longer than max_prompt_tokens
     bool from_prompts; // it was in a file of prompts
 } EncodedPrompt;
 
@@ -47,8 +57,11 @@ typedef struct {
     size_t prompts;
     EncodedPair *pair;
     size_t pairs;
-    size_t overlong_prompts, overlong_pairs, cut_pairs; // dropped, dropped, cut
-    json_t *index;                                      // prompt with sorted keys -> number
+    size_t overlong_prompts, overlong_pairs; // dropped
+    size_t cut_prompts, cut_pairs, cut_starts; // prompts cut; pairs whose responses, or whose prompt, lost tokens
+    size_t repeated_prompts, repeated_pairs;   // rows whose prompt, or whose whole pair, was there before
+    json_t *index;                             // prompt with sorted keys -> number
+    json_t *seen;                              // hash of a pair's ids -> its number
 } PreferenceData;
 
 void preference_data_free(PreferenceData *data);

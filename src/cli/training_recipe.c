@@ -32,5 +32,8 @@ EncodeRules training_recipe_rules(const Recipe *recipe, const Chat *chat, const 
                                                                                             : CHAT_END_STOP,
                          .max_tokens = longest < context ? longest : context,
                          .vocabulary = config->vocabulary,
-                         .overlong = recipe->data.overlong == RECIPE_OVERLONG_CUT ? OVERLONG_CUT : OVERLONG_DROP};
+                         .overlong = (OverlongRule)recipe->data.overlong, // the same order
+                         .max_prompt_tokens = recipe->data.max_prompt_tokens,
+                         .overlong_prompt = (OverlongRule)recipe->data.overlong_prompt,
+                         .deduplicate = recipe->data.deduplicate};
 }

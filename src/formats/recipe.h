@@ -25,7 +25,7 @@
 /* The choices stand in the order of their ONE_OF below. */
 typedef enum { RECIPE_PRECISION_AUTO, RECIPE_PRECISION_BFLOAT16, RECIPE_PRECISION_FLOAT32 } RecipePrecision;
 typedef enum { RECIPE_CHAT_AUTO, RECIPE_CHAT_ALWAYS, RECIPE_CHAT_NEVER } RecipeChat;
-typedef enum { RECIPE_OVERLONG_DROP, RECIPE_OVERLONG_CUT } RecipeOverlong;
+typedef enum { RECIPE_OVERLONG_DROP, RECIPE_OVERLONG_KEEP_START, RECIPE_OVERLONG_KEEP_END } RecipeOverlong;
 typedef enum { RECIPE_REFERENCE_PREVIOUS, RECIPE_REFERENCE_INITIAL } RecipeReference;
 typedef enum { RECIPE_ALPHA_EXACT, RECIPE_ALPHA_GRID, RECIPE_ALPHA_FIXED } RecipeAlpha;
 typedef enum { RECIPE_SCORE_SAME, RECIPE_SCORE_FLOAT32, RECIPE_SCORE_BFLOAT16 } RecipeScorePrecision;
@@ -84,8 +84,14 @@ typedef struct {
     X(group, char *, system, "", TEXT, FIXED, "system message for conversations that have none") \
     X(group, size_t, max_tokens, "4096", WHOLE(2, 16777216), FIXED, \
       "longest prompt + response, in tokens; capped by the model's context") \
-    X(group, RecipeOverlong, overlong, "drop", ONE_OF("drop|cut"), FIXED, \
-      "what happens to an offline pair that is longer: left out, or its responses cut at the end")
+    X(group, RecipeOverlong, overlong, "drop", ONE_OF("drop|keep_start|keep_end"), FIXED, \
+      "what happens to an offline pair that is longer: left out; its responses lose their ends, end token among them; " \
+      "or its prompt loses its beginning") \
+    X(group, size_t, max_prompt_tokens, "0", WHOLE(0, 16777216), FIXED, "longest prompt, in tokens; 0: no limit") \
+    X(group, RecipeOverlong, overlong_prompt, "drop", ONE_OF("drop|keep_start|keep_end"), FIXED, \
+      "what happens to a prompt that is longer: left out, or only its first or last tokens stay") \
+    X(group, bool, deduplicate, "false", FLAG, FIXED, \
+      "leaves out pairs whose prompt and answers are there already; they are counted in any case")
 
 #define RECIPE_SAMPLE(X, group) \
     X(group, size_t, responses, "16", WHOLE(2, 1024), FIXED, "responses to each prompt, K") \

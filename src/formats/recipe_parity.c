@@ -11,7 +11,7 @@ typedef struct {
 static const Row rows[] = {
     {RECIPE_PARITY_TRL_1, "reward.response_end", "template",
      "what the chat template puts behind the end of turn counts as response"},
-    {RECIPE_PARITY_TRL_1, "data.overlong", "cut",
+    {RECIPE_PARITY_TRL_1, "data.overlong", "keep_start",
      "prompt + response is cut on the right, each answer alone, its end token lost; a prompt that fills it is dropped"},
     {RECIPE_PARITY_TRL_1, "train.gradient_norm", "float32",
      "the norm by which gradients are clipped is added up in float32, and so a little too small"},

@@ -125,19 +125,72 @@ static void long_pairs_are_left_out_or_cut(void **state) {
     assert_non_null(strstr(said.data, "2 rows are longer"));
     preference_data_free(&data);
 
-    r.overlong = OVERLONG_CUT; // the last one's prompt alone is too long
+    r.overlong = OVERLONG_KEEP_START; // the last one's prompt alone is too long
     buffer_clear(&said);
     assert_int_equal(add_pairs(&data, long_rows, &r), 0);
     assert_true(data.pairs == 2 && data.overlong_pairs == 1 && data.cut_pairs == 1);
     assert_int_equal(data.pair[0].prompt_length + data.pair[0].length[0], r.max_tokens);
     assert_int_equal(data.pair[0].length[1], 2);
-    assert_non_null(strstr(said.data, "1 rows are cut"));
+    assert_non_null(strstr(said.data, "1 rows lose the ends of their responses"));
     preference_data_free(&data);
 
     r.max_tokens = 4;
     assert_int_equal(add_pairs(&data, long_rows, &r), -1);
     assert_int_equal(error.code, ERROR_INPUT);
     if (strstr(error.message, "pairs.jsonl: no row fits into 4 tokens") == NULL) fail_msg("%s", error.message);
+    preference_data_free(&data);
+}
+
+/* [PD-1] The last tokens of a prompt, or its first ones; and a pair that fits since its prompt lost its beginning. */
+static void prompts_may_be_cut(void **state) {
+    (void)state;
+    EncodeRules r = rules(128), whole = r;
+    PreferenceData data = {0}, all = {0};
+    assert_int_equal(add_pairs(&all, long_rows, &whole), 0);
+    const EncodedPair *long_one = &all.pair[2];
+    r.max_prompt_tokens = long_one->prompt_length - 3;
+    assert_int_equal(add_pairs(&data, long_rows, &r), 0);
+    assert_true(data.pairs == 2 && data.overlong_pairs == 1 && data.cut_prompts == 0);
+    preference_data_free(&data);
+    r.overlong_prompt = OVERLONG_KEEP_END;
+    buffer_clear(&said);
+    assert_int_equal(add_pairs(&data, long_rows, &r), 0);
+    assert_true(data.pairs == 3 && data.cut_prompts == 1 && data.pair[2].prompt_length == r.max_prompt_tokens);
+    assert_memory_equal(data.pair[2].prompt, long_one->prompt + 3, r.max_prompt_tokens * sizeof(int32_t));
+    assert_memory_equal(data.prompt[2].ids, long_one->prompt + 3, r.max_prompt_tokens * sizeof(int32_t)); // to sample for
+    assert_non_null(strstr(said.data, "1 prompts are cut to their last"));
+    preference_data_free(&data);
+    r.overlong_prompt = OVERLONG_KEEP_START;
+    assert_int_equal(add_pairs(&data, long_rows, &r), 0);
+    assert_memory_equal(data.pair[2].prompt, long_one->prompt, r.max_prompt_tokens * sizeof(int32_t));
+    preference_data_free(&data);
+    r = rules(all.pair[0].prompt_length + all.pair[0].length[0] - 2), r.overlong = OVERLONG_KEEP_END;
+    assert_int_equal(add_pairs(&data, long_rows, &r), 0);
+    assert_true(data.pair[0].length[0] == all.pair[0].length[0] && data.cut_starts >= 1);
+    assert_memory_equal(data.pair[0].prompt, all.pair[0].prompt + 2, data.pair[0].prompt_length * sizeof(int32_t));
+    preference_data_free(&data);
+    preference_data_free(&all);
+}
+
+/* [PD-2] */
+static void pairs_may_be_deduplicated(void **state) {
+    (void)state;
+    static const char *const text = "{'prompt': 'a', 'chosen': 'x', 'rejected': 'y'}\n"
+                                    "{'prompt': 'a', 'chosen': 'y', 'rejected': 'x'}\n"
+                                    "{'rejected': 'y', 'prompt': 'a', 'chosen': 'x'}\n"
+                                    "{'prompt': 'b', 'chosen': 'x', 'rejected': 'y'}\n";
+    EncodeRules r = rules(128);
+    PreferenceData data = {0};
+    assert_int_equal(add_pairs(&data, text, &r), 0);
+    assert_true(data.pairs == 4 && data.repeated_pairs == 1 && data.prompts == 2 && data.repeated_prompts == 2);
+    assert_non_null(strstr(said.data, "1 pairs are there already and count again"));
+    preference_data_free(&data);
+    r.deduplicate = true;
+    assert_int_equal(add_pairs(&data, text, &r), 0);
+    assert_true(data.pairs == 3 && data.repeated_pairs == 1 && data.pair[2].line == 4);
+    assert_non_null(strstr(said.data, "1 pairs are there already and left out"));
+    assert_int_equal(add_pairs(&data, text, &r), -1); // the same file again
+    assert_non_null(strstr(error.message, "every pair is there already"));
     preference_data_free(&data);
 }
 
@@ -249,9 +302,12 @@ static void variables_of_a_row_reach_the_template(void **state) {
     PreferenceData data = {0};
     assert_int_equal(add_prompts(&data,
                                  "{'prompt': 'a'}\n{'prompt': 'b', 'chat_template_kwargs': {'mood': 'wild'}}\n"
-                                 "{'prompt': 'c', 'tools': [{'name': 'f'}]}\n",
+                                 "{'prompt': 'c', 'tools': [{'name': 'f'}]}\n"
+                                 "{'prompt': 'c'}\n{'prompt': 'c', 'tools': [{'name': 'f'}]}\n",
                                  &r),
                      0);
+    assert_true(data.prompts == 4 && data.repeated_prompts == 1); // other tools make another prompt
+    assert_text(data.prompt[3].ids, data.prompt[3].length, "calm/0:c<|end|>>");
     assert_text(data.prompt[0].ids, data.prompt[0].length, "calm/0:a<|end|>>");
     assert_text(data.prompt[1].ids, data.prompt[1].length, "wild/0:b<|end|>>");
     assert_text(data.prompt[2].ids, data.prompt[2].length, "calm/1:c<|end|>>");
@@ -289,6 +345,7 @@ int main(void) {
         TEST(a_system_message_is_added_where_none_is), TEST(references_of_the_file_are_kept),
         TEST(rows_of_ids_need_no_tokenizer),           TEST(completions_have_one_answer),
         TEST(variables_of_a_row_reach_the_template),   TEST(a_bad_row_is_placed),
+        TEST(prompts_may_be_cut),                      TEST(pairs_may_be_deduplicated),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
     buffer_free(&said);

@@ -84,7 +84,7 @@ static void choices_stand_in_the_order_of_their_enums(void **state) {
     } cases[] = {{"precision=float32", RECIPE_PRECISION_FLOAT32},
                  {"precision=bfloat16", RECIPE_PRECISION_BFLOAT16},
                  {"data.chat=always", RECIPE_CHAT_ALWAYS},
-                 {"data.overlong=cut", RECIPE_OVERLONG_CUT},
+                 {"data.overlong=keep_start", RECIPE_OVERLONG_KEEP_START},
                  {"reward.reference=initial", RECIPE_REFERENCE_INITIAL},
                  {"reward.alpha=grid", RECIPE_ALPHA_GRID},
                  {"reward.alpha=fixed", RECIPE_ALPHA_FIXED},

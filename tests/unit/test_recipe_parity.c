@@ -28,7 +28,7 @@ static void a_mode_sets_its_keys_and_says_so(void **state) {
     assert_null(strstr(text.data, "data.overlong"));
     recipe_free(&r);
     load(&r, BASE, "parity=trl-1.x");
-    assert_true(r.reward.response_end == RECIPE_RESPONSE_END_TEMPLATE && r.data.overlong == RECIPE_OVERLONG_CUT);
+    assert_true(r.reward.response_end == RECIPE_RESPONSE_END_TEMPLATE && r.data.overlong == RECIPE_OVERLONG_KEEP_START);
     assert_true(r.reward.alpha == RECIPE_ALPHA_EXACT); // not TRL's business
     assert_non_null(strstr(describe(&r, &text), "reward.response_end: template "));
     recipe_free(&r);
