@@ -138,13 +138,13 @@ static void source_name(const Evaluation *e, bool chosen, char out[32]) {
     snprintf(out, 32, "validation/%s/%s", chosen ? "chosen" : "rejected", dtype_name(e->run->compute));
 }
 
-static int put_sum(void *context, size_t item, size_t response, double sum, const float *logprob, Error *error) {
-    (void)logprob;
+static int put_sum(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error) {
     Evaluation *e = context;
-    StoredScore score = {.prompt = (uint32_t)item, .sum = sum, .tokens = e->run->validation[item]->length[response]};
+    StoredScore score = {
+        .prompt = (uint32_t)item, .sum = scored->sum, .tokens = e->run->validation[item]->length[response]};
     source_name(e, response == 0, score.source);
     memcpy(score.model, e->hash.hex, sizeof score.model);
-    e->sum[item][response] = sum;
+    e->sum[item][response] = scored->sum;
     return run_store_put_score(e->run->store, &score, error) == 0 ? run_store_save(e->run->store, error) : -1;
 }
 
@@ -163,18 +163,18 @@ static int score_pairs(Evaluation *e, Error *error) {
                               .responses = 2};
     }
     if (result == 0) {
-        result = implicit_reward_score(e->model, item, n, run->recipe->train.micro_tokens, put_sum, e, "evaluate",
-                                       run->log, error);
+        const ScoreSink sink = {.take = put_sum, .context = e};
+        result = implicit_reward_score(e->model, item, n, run->recipe->train.micro_tokens, &sink, "evaluate", run->log,
+                                       error);
         result = run_store_keep(run->store, result, error);
     }
     free(item);
     return result;
 }
 
-static int add_start_sample(void *context, size_t item, size_t response, double sum, const float *logprob,
-                            Error *error) {
-    (void)item, (void)response, (void)logprob, (void)error;
-    ((Evaluation *)context)->start_nats += sum;
+static int add_start_sample(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error) {
+    (void)item, (void)response, (void)error;
+    ((Evaluation *)context)->start_nats += scored->sum;
     return 0;
 }
 
@@ -200,8 +200,9 @@ static int score_samples(Evaluation *e, Error *error) {
         return 0;
     }
     if (dice_run_load(e->run, -1, e->run->compute, false, &e->model, &hash, error) != 0) return -1;
-    return implicit_reward_score(e->model, e->sample, n, e->run->recipe->train.micro_tokens, add_start_sample, e,
-                                 "evaluate", e->run->log, error);
+    const ScoreSink sink = {.take = add_start_sample, .context = e};
+    return implicit_reward_score(e->model, e->sample, n, e->run->recipe->train.micro_tokens, &sink, "evaluate",
+                                 e->run->log, error);
 }
 
 /* Sums of the held-out pairs under the start model. */

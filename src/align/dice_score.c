@@ -79,11 +79,11 @@ static void list_items(Scoring *s, const uint8_t *wanted) {
     }
 }
 
-static int compare(void *context, size_t item, size_t response, double sum, const float *logprob, Error *error) {
-    (void)logprob, (void)error;
+static int compare(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error) {
+    (void)error;
     Scoring *s = context;
     const StoredResponse *r = s->table->cell[s->cell[s->first[item] + response]];
-    double difference = sum - implicit_reward_sum(r->logprob, r->length);
+    double difference = scored->sum - implicit_reward_sum(r->logprob, r->length);
     s->sum += fabs(difference);
     s->sum_squares += difference * difference;
     s->most = fmax(s->most, fabs(difference));
@@ -92,11 +92,10 @@ static int compare(void *context, size_t item, size_t response, double sum, cons
     return 0;
 }
 
-static int put(void *context, size_t item, size_t response, double sum, const float *logprob, Error *error) {
-    (void)logprob;
+static int put(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error) {
     Scoring *s = context;
     const StoredResponse *r = s->table->cell[s->cell[s->first[item] + response]];
-    StoredScore score = {.round = s->round, .prompt = r->prompt, .k = r->k, .sum = sum, .tokens = r->length};
+    StoredScore score = {.round = s->round, .prompt = r->prompt, .k = r->k, .sum = scored->sum, .tokens = r->length};
     memcpy(score.source, s->source, sizeof score.source);
     memcpy(score.model, s->model.hex, sizeof score.model);
     s->tokens += r->length;
@@ -132,7 +131,8 @@ static int score_kept(Scoring *s, Model *model, const char *stage, Error *error)
         result = run_store_begin(s->run->store, error);
     }
     if (result == 0) {
-        result = implicit_reward_score(model, s->item, s->items, micro_tokens(s), put, s, stage, s->run->log, error);
+        const ScoreSink sink = {.take = put, .context = s};
+        result = implicit_reward_score(model, s->item, s->items, micro_tokens(s), &sink, stage, s->run->log, error);
         result = run_store_keep(s->run->store, result, error);
     }
     free(wanted);
@@ -158,7 +158,8 @@ static int audit(Scoring *s, Model *model, Error *error) {
         drawn += wanted[at] = t->kept[at]; // at least one
     list_items(s, wanted);
     free(wanted);
-    return implicit_reward_score(model, s->item, s->items, micro_tokens(s), compare, s, "audit", s->run->log, error);
+    const ScoreSink sink = {.take = compare, .context = s};
+    return implicit_reward_score(model, s->item, s->items, micro_tokens(s), &sink, "audit", s->run->log, error);
 }
 
 /* Audit, and the policy's sums again where that is needed. */

@@ -21,6 +21,7 @@ typedef struct {
     RoundTable table;    // of the generated pairs; empty in round 0
     RoundTable first;    // of round 1, where pairs are anchored in it
     double *doubt;       // (examples) of the soft labels
+    bool *on_policy;     // (examples) both responses were sampled from the model that training starts from
     StoredMix *mix;      // NULL in round 0: all offline pairs
     size_t mixed;
     TrainExample *example; // (examples) then (validations): ids count through
@@ -60,11 +61,11 @@ static void source_name(const Training *t, const char *set, bool chosen, char ou
              t->run->loss.ld_alpha == 1 ? "" : "/ld");
 }
 
-static int put_reference(void *context, size_t item, size_t response, double sum, const float *logprob, Error *error) {
+static int put_reference(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error) {
     const ReferenceSink *sink = context;
     Training *t = sink->training;
     const TrainExample *e = &t->example[sink->target[item]];
-    sum = dpo_objective_sum(&t->run->loss, logprob, e->branch_length, (int)response);
+    double sum = dpo_objective_sum(&t->run->loss, scored->logprob, e->branch_length, (int)response);
     *(response == 0 ? &t->reference[e->id].chosen : &t->reference[e->id].rejected) = sum;
     if (sink->row[item] == SIZE_MAX) return 0;
     StoredScore score = {.prompt = (uint32_t)sink->row[item], .sum = sum, .tokens = e->branch_length[response]};
@@ -95,9 +96,10 @@ static int compute_references(Training *t, size_t first, size_t end, const size_
                                 .responses = 2};
     }
     if (n > 0 && result == 0 && (result = run_store_begin(t->run->store, error)) == 0) {
-        ReferenceSink sink = {.training = t, .row = item_row, .target = target, .set = set};
-        result = implicit_reward_score(t->model, item, n, t->run->recipe->train.micro_tokens, put_reference, &sink,
-                                       "reference", t->run->log, error);
+        ReferenceSink stored = {.training = t, .row = item_row, .target = target, .set = set};
+        const ScoreSink sink = {.take = put_reference, .context = &stored};
+        result = implicit_reward_score(t->model, item, n, t->run->recipe->train.micro_tokens, &sink, "reference",
+                                       t->run->log, error);
         result = run_store_keep(t->run->store, result, error);
     }
     free(item);
@@ -125,6 +127,7 @@ static int add_generated(Training *t, const StoredPair *pair, bool recorded, Err
                                    .branch_length = {chosen->length, rejected->length},
                                    .branches = 2};
     t->doubt[i] = pair->doubt;
+    t->on_policy[i] = pair->rejected_age == 0;
     if (recorded && pair->rejected_age == 0) // an older response has log-probs of an older model
         t->reference[i] = (ReferenceSums){
             .chosen = dpo_objective_sum(&t->run->loss, chosen->logprob, t->example[i].branch_length, 0),
@@ -198,13 +201,14 @@ static int gather(Training *t, Error *error) {
     t->example = calloc(most, sizeof *t->example);
     t->reference = calloc(most, sizeof *t->reference);
     t->doubt = calloc(most, sizeof *t->doubt);
+    t->on_policy = calloc(most, sizeof *t->on_policy);
     ReferenceSums *known = calloc(run->train_pairs + run->validations + 1, sizeof *known);
     size_t *row = malloc(most * sizeof *row);
     bool *taken = calloc(most, sizeof *taken);
-    int result =
-        t->example == NULL || t->reference == NULL || t->doubt == NULL || known == NULL || row == NULL || taken == NULL
-            ? no_memory(error)
-            : 0;
+    int result = t->example == NULL || t->reference == NULL || t->doubt == NULL || t->on_policy == NULL ||
+                         known == NULL || row == NULL || taken == NULL
+                     ? no_memory(error)
+                     : 0;
     char source[32];
     for (size_t i = 0; i < most && result == 0; i++) t->reference[i] = (ReferenceSums){NAN, NAN};
     if (result == 0 && t->round == 0) {
@@ -287,7 +291,8 @@ static int train_model(Training *t, Error *error) {
                                 .loss_pairs =
                                     r->train.loss_pairs > 0 ? r->train.loss_pairs : settings_of(t).examples_per_step,
                                 .reference = t->reference,
-                                .doubt = t->doubt};
+                                .doubt = t->doubt,
+                                .unweighed = r->train.weighted_pairs == RECIPE_WEIGHTED_OFFLINE ? t->on_policy : NULL};
     t->objective = dpo_objective(&context);
     const TrainData data = {.example = t->example,
                             .examples = t->examples,
@@ -378,6 +383,7 @@ static int train_round(DiceRun *run, uint32_t round, char *checkpoints, Error *e
     round_table_free(&t.table);
     round_table_free(&t.first);
     free(t.doubt);
+    free(t.on_policy);
     free(t.mix);
     free(t.example);
     free(t.reference);

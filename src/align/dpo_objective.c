@@ -33,7 +33,8 @@ static PairSums read_pair(const DpoContext *dpo, const TrainExample *e, const fl
         .tokens = {(double)n[0], (double)n[1]},
         .weight = 1,
         .doubt = dpo->doubt == NULL ? 0 : dpo->doubt[e->id]};
-    if (log_sum_square != NULL)
+    bool weighed = log_sum_square != NULL && (dpo->unweighed == NULL || !dpo->unweighed[e->id]);
+    if (weighed)
         pair.weight = exp(agreement(logprob, log_sum_square, n[0]) + agreement(rejected, log_sum_square + n[0], n[1]));
     return pair;
 }

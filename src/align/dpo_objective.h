@@ -19,6 +19,7 @@ typedef struct {
     size_t loss_pairs;              // pairs of a loss batch, where the loss has batches; 0: all of a step
     const ReferenceSums *reference; // indexed by TrainExample.id
     const double *doubt;            // likewise, 0 to 1 (preference_loss.h); NULL: none
+    const bool *unweighed;          // likewise: pairs that use_weighting leaves at weight 1; NULL: none
 } DpoContext;
 
 /* The objective borrows the context. */

@@ -1,4 +1,5 @@
 #include "align/implicit_reward.h"
+#include "base/size.h"
 
 #include <stdlib.h>
 
@@ -18,7 +19,8 @@ typedef struct {
     const ScoreItem *item;
     size_t items, micro_tokens;
     Batch batch;
-    float *logprob; // (capacity)
+    const ScoreSink *sink;
+    float *logprob, *log_sum_square; // (capacity) each, one block; the latter NULL where not wanted
     size_t capacity;
 } Scorer;
 
@@ -44,33 +46,37 @@ static int pack(Scorer *scorer, Place *place, Error *error) {
 }
 
 static int compute(Scorer *scorer, Error *error) {
-    if (scorer->batch.targets > scorer->capacity) {
+    size_t targets = scorer->batch.targets;
+    if (targets > scorer->capacity) {
+        size_t bytes;
         free(scorer->logprob);
-        scorer->capacity = scorer->batch.targets;
-        scorer->logprob = malloc(scorer->capacity * sizeof(float));
-        if (scorer->logprob == NULL) {
-            scorer->capacity = 0;
-            return error_set(error, ERROR_MEMORY, "no memory for the log-probs of %zu tokens", scorer->batch.targets);
-        }
+        scorer->capacity = 0;
+        scorer->logprob = size_multiply(targets, 2 * sizeof(float), &bytes) ? malloc(bytes) : NULL;
+        if (scorer->logprob == NULL)
+            return error_set(error, ERROR_MEMORY, "no memory for the log-probs of %zu tokens", targets);
+        scorer->capacity = targets;
     }
-    return model_logprob(scorer->model, &scorer->batch, scorer->logprob, NULL, NULL, error);
+    scorer->log_sum_square = scorer->sink->log_sum_square ? scorer->logprob + scorer->capacity : NULL;
+    return model_logprob(scorer->model, &scorer->batch, scorer->logprob, NULL, scorer->log_sum_square, error);
 }
 
-static int deliver(const Scorer *scorer, Place from, ScoreSink sink, void *context, Error *error) {
+static int deliver(const Scorer *scorer, Place from, Error *error) {
+    const ScoreSink *sink = scorer->sink;
     for (size_t b = 0; b < scorer->batch.branches; b++) {
         const BatchBranch *branch = &scorer->batch.branch[b];
-        const float *logprob = scorer->logprob + branch->first_target;
+        ScoredResponse scored = {.logprob = scorer->logprob + branch->first_target};
+        scored.sum = implicit_reward_sum(scored.logprob, branch->length);
+        if (scorer->log_sum_square != NULL) scored.log_sum_square = scorer->log_sum_square + branch->first_target;
         while (from.response == scorer->item[from.item].responses) from = (Place){.item = from.item + 1};
-        if (sink(context, from.item, from.response, implicit_reward_sum(logprob, branch->length), logprob, error) != 0)
-            return -1;
+        if (sink->take(sink->context, from.item, from.response, &scored, error) != 0) return -1;
         from.response++;
     }
     return 0;
 }
 
-int implicit_reward_score(Model *model, const ScoreItem *item, size_t items, size_t micro_tokens, ScoreSink sink,
-                          void *context, const char *stage, const Log *log, Error *error) {
-    Scorer scorer = {.model = model, .item = item, .items = items, .micro_tokens = micro_tokens};
+int implicit_reward_score(Model *model, const ScoreItem *item, size_t items, size_t micro_tokens, const ScoreSink *sink,
+                          const char *stage, const Log *log, Error *error) {
+    Scorer scorer = {.model = model, .item = item, .items = items, .micro_tokens = micro_tokens, .sink = sink};
     Place place = {0};
     LogProgress progress = {.stage = stage, .total = items, .unit = "prompts"};
     int result = 0;
@@ -81,7 +87,7 @@ int implicit_reward_score(Model *model, const ScoreItem *item, size_t items, siz
         if (result == 0) result = pack(&scorer, &place, error);
         if (result == 0 && scorer.batch.branches == 0) break; // only items without responses were left
         if (result == 0) result = compute(&scorer, error);
-        if (result == 0) result = deliver(&scorer, from, sink, context, error);
+        if (result == 0) result = deliver(&scorer, from, error);
         if (result != 0) break;
         progress.done = place.item;
         progress.tokens += (double)scorer.batch.rows;

@@ -17,12 +17,23 @@ typedef struct {
     size_t responses;
 } ScoreItem;
 
-/* Receives every response in order: its sum (nats) and its tokens' log-probs, valid during the call. */
-typedef int (*ScoreSink)(void *context, size_t item, size_t response, double sum, const float *logprob, Error *error);
+/* What a model makes of a response; the arrays (its tokens) are valid during the call that brings them. */
+typedef struct {
+    double sum; // nats
+    const float *logprob;
+    const float *log_sum_square; // ln sum over words of p^2 at the token's position; NULL unless asked for
+} ScoredResponse;
+
+/* Receives every response in order. */
+typedef struct {
+    int (*take)(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error);
+    void *context;
+    bool log_sum_square; // it wants that
+} ScoreSink;
 
 double implicit_reward_sum(const float *logprob, size_t length);
 
 /* Batches hold at most micro_tokens tokens (one prompt with one response may be longer). ERROR_INTERRUPTED where the
  * log says so: what the sink got is complete. `stage` names the work in progress messages. */
-int implicit_reward_score(Model *model, const ScoreItem *item, size_t items, size_t micro_tokens, ScoreSink sink,
-                          void *context, const char *stage, const Log *log, Error *error);
+int implicit_reward_score(Model *model, const ScoreItem *item, size_t items, size_t micro_tokens, const ScoreSink *sink,
+                          const char *stage, const Log *log, Error *error);

@@ -14,13 +14,13 @@ typedef struct {
     const size_t *pair; // (items)
 } Sink;
 
-static int put(void *context, size_t item, size_t response, double sum, const float *logprob, Error *error) {
-    (void)sum, (void)error;
+static int put(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error) {
+    (void)error;
     const Sink *sink = context;
     size_t i = sink->pair[item];
     ReferenceSums *r = &sink->sums[i];
     *(response == 0 ? &r->chosen : &r->rejected) =
-        dpo_objective_sum(sink->loss, logprob, sink->data->pair[i].length, (int)response);
+        dpo_objective_sum(sink->loss, scored->logprob, sink->data->pair[i].length, (int)response);
     return 0;
 }
 
@@ -42,9 +42,9 @@ int loss_reference_sums(Model *model, const PreferenceData *data, const Preferen
                                     .length = p->length,
                                     .responses = 2};
     }
-    Sink sink = {.data = data, .loss = loss, .sums = sums, .pair = pair};
-    if (result == 0)
-        result = implicit_reward_score(model, item, items, micro_tokens, put, &sink, "reference", log, error);
+    Sink taken = {.data = data, .loss = loss, .sums = sums, .pair = pair};
+    const ScoreSink sink = {.take = put, .context = &taken};
+    if (result == 0) result = implicit_reward_score(model, item, items, micro_tokens, &sink, "reference", log, error);
     free(item);
     free(pair);
     return result;

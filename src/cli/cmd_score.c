@@ -25,7 +25,8 @@ static const Option options[] = {
     {"data", 'd', OPTION_TEXT, offsetof(Values, data), "FILE", NULL, 0, 0,
      "rows with answers: pairs, responses, or token ids (needed)"},
     {"out", 'o', OPTION_TEXT, offsetof(Values, out), "FILE", "-", 0, 0, "JSON lines; -: standard output"},
-    {"per-token", 0, OPTION_FLAG, offsetof(Values, per_token), NULL, NULL, 0, 0, "adds the log-prob of every token"},
+    {"per-token", 0, OPTION_FLAG, offsetof(Values, per_token), NULL, NULL, 0, 0,
+     "adds the log-prob of every token, and ln sum p^2 at its place"},
     {"beta", 0, OPTION_REAL, offsetof(Values, beta), "BETA", "0.1", 1e-9, 1000, "of the margin that is printed"},
     {"response-end", 0, OPTION_CHOICE, offsetof(Values, response_end), "stop_token|template", "stop_token", 0, 0,
      "count up to the stop token, or also what the template puts behind it (as TRL does)"},
@@ -37,39 +38,45 @@ static const Option options[] = {
 
 /* Sums and per-token log-probs of all answers under one model. */
 typedef struct {
-    double **sum;    // (rows) arrays of answers
-    json_t **tokens; // (rows) arrays of arrays, NULL: not wanted
+    double **sum;     // (rows) arrays of answers
+    json_t **tokens;  // (rows) arrays of arrays, NULL: not wanted
+    json_t **squares; // likewise, ln sum p^2; of the policy alone
 } Scores;
 
 static void scores_free(Scores *s, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (s->sum != NULL) free(s->sum[i]);
         if (s->tokens != NULL) json_decref(s->tokens[i]);
+        if (s->squares != NULL) json_decref(s->squares[i]);
     }
     free(s->sum);
     free(s->tokens);
+    free(s->squares);
     *s = (Scores){0};
 }
 
 typedef struct {
     Scores *scores;
     const Rows *rows;
-} Sink;
+} Taken;
 
-static int take(void *context, size_t item, size_t response, double sum, const float *logprob, Error *error) {
-    const Sink *sink = context;
-    sink->scores->sum[item][response] = sum;
-    if (sink->scores->tokens == NULL) return 0;
+static int append_floats(json_t *lists, const float *x, size_t n, Error *error) {
     json_t *list = json_array();
-    for (size_t t = 0; t < sink->rows->answer[item][response].count; t++)
-        json_array_append_new(list, json_real((double)logprob[t]));
-    return json_array_append_new(sink->scores->tokens[item], list) == 0
-               ? 0
-               : error_set(error, ERROR_MEMORY, "no memory for the log-probs");
+    for (size_t t = 0; t < n; t++) json_array_append_new(list, json_real((double)x[t]));
+    return json_array_append_new(lists, list) == 0 ? 0 : error_set(error, ERROR_MEMORY, "no memory for the log-probs");
 }
 
-static int score_rows(const Values *v, Session *session, ModelPlace place, const char *stage, const Rows *rows,
-                      Model **model, Scores *scores, Error *error) {
+static int take(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error) {
+    const Taken *taken = context;
+    Scores *scores = taken->scores;
+    size_t n = taken->rows->answer[item][response].count;
+    scores->sum[item][response] = scored->sum;
+    if (scores->tokens != NULL && append_floats(scores->tokens[item], scored->logprob, n, error) != 0) return -1;
+    return scores->squares == NULL ? 0 : append_floats(scores->squares[item], scored->log_sum_square, n, error);
+}
+
+static int score_rows(const Values *v, Session *session, ModelPlace place, bool policy, const Rows *rows, Model **model,
+                      Scores *scores, Error *error) {
     size_t n = rows->file.count, answers = 0, at = 0;
     for (size_t i = 0; i < n; i++) answers += rows->answers[i];
     ScoreItem *item = calloc(n + 1, sizeof *item);
@@ -77,12 +84,14 @@ static int score_rows(const Values *v, Session *session, ModelPlace place, const
     size_t *length = calloc(answers + 1, sizeof *length);
     scores->sum = calloc(n + 1, sizeof *scores->sum);
     if (v->per_token) scores->tokens = calloc(n + 1, sizeof *scores->tokens);
+    if (v->per_token && policy) scores->squares = calloc(n + 1, sizeof *scores->squares);
     int result = item == NULL || ids == NULL || length == NULL || scores->sum == NULL
                      ? error_set(error, ERROR_MEMORY, "no memory for %zu rows", n)
                      : 0;
     for (size_t i = 0; i < n && result == 0; i++) {
         scores->sum[i] = calloc(rows->answers[i] + 1, sizeof **scores->sum);
         if (scores->tokens != NULL) scores->tokens[i] = json_array();
+        if (scores->squares != NULL) scores->squares[i] = json_array();
         if (scores->sum[i] == NULL) result = error_set(error, ERROR_MEMORY, "no memory for %zu rows", n);
         item[i] = (ScoreItem){.prompt = rows->prompt[i].data,
                               .prompt_length = rows->prompt[i].count,
@@ -92,11 +101,13 @@ static int score_rows(const Values *v, Session *session, ModelPlace place, const
         for (size_t k = 0; k < rows->answers[i]; k++, at++)
             ids[at] = rows->answer[i][k].data, length[at] = rows->answer[i][k].count;
     }
-    Sink sink = {.scores = scores, .rows = rows};
+    Taken taken = {.scores = scores, .rows = rows};
+    const ScoreSink sink = {.take = take, .context = &taken, .log_sum_square = scores->squares != NULL};
     if (result == 0) result = command_load_model(session, place, false, model, error);
     if (result == 0) result = rows_check_model(rows, model_config(*model), error);
     if (result == 0)
-        result = implicit_reward_score(*model, item, n, v->batch_tokens, take, &sink, stage, &session->log, error);
+        result = implicit_reward_score(*model, item, n, v->batch_tokens, &sink, policy ? "score" : "reference",
+                                       &session->log, error);
     terminal_clear(&session->terminal);
     free(item);
     free(ids);
@@ -129,6 +140,7 @@ static json_t *result_row(const Rows *rows, size_t i, const Scores *policy, cons
     json_object_set_new(out, "tokens", lengths(rows->answer[i], n));
     json_object_set_new(out, "logprobs", reals(policy->sum[i], n, NULL));
     if (policy->tokens != NULL) json_object_set(out, "token_logprobs", policy->tokens[i]);
+    if (policy->squares != NULL) json_object_set(out, "token_log_sum_squares", policy->squares[i]);
     if (reference->sum == NULL) return out;
     json_object_set_new(out, "reference_logprobs", reals(reference->sum[i], n, NULL));
     json_object_set_new(out, "rewards", reals(policy->sum[i], n, reference->sum[i]));
@@ -170,9 +182,9 @@ static int run(const void *values, Session *session, Error *error) {
     const ModelPlace pi = {v->model, v->adapter},
                      ref = {v->reference != NULL ? v->reference : v->model, v->reference_adapter};
     Model *model = NULL;
-    if (result == 0) result = score_rows(v, session, pi, "score", &rows, &model, &policy, error);
+    if (result == 0) result = score_rows(v, session, pi, true, &rows, &model, &policy, error);
     if (result == 0 && (v->reference != NULL || v->reference_adapter != NULL))
-        result = score_rows(v, session, ref, "reference", &rows, &model, &reference, error);
+        result = score_rows(v, session, ref, false, &rows, &model, &reference, error);
     model_free(model);
     if (result == 0) result = rows_open_writer(&writer, v->out, error);
     if (result == 0) {

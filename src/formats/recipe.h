@@ -36,6 +36,7 @@ typedef enum { RECIPE_TOKENS_SAMPLED, RECIPE_TOKENS_STRIPPED } RecipeTokens;
 typedef enum { RECIPE_SELECT_BEST_WORST, RECIPE_SELECT_MEAN_2SD, RECIPE_SELECT_RANDOM, RECIPE_SELECT_ANCHORED } RecipeSelect;
 typedef enum { RECIPE_SOFT_LABEL_NONE, RECIPE_SOFT_LABEL_PROMPT, RECIPE_SOFT_LABEL_ROUND } RecipeSoftLabel;
 typedef enum { RECIPE_PARITY_NONE, RECIPE_PARITY_TRL_1, RECIPE_PARITY_DICE } RecipeParity;
+typedef enum { RECIPE_WEIGHTED_ALL, RECIPE_WEIGHTED_OFFLINE } RecipeWeighted;
 typedef enum {
     RECIPE_DIVERGENCE_REVERSE_KL,
     RECIPE_DIVERGENCE_FORWARD_KL,
@@ -165,6 +166,8 @@ typedef struct {
     X(group, double, ld_alpha, "1", REAL(0, 1), FIXED, \
       "what tokens beyond the pair's shorter response count (LD-DPO); 1: as much as the others") \
     X(group, bool, use_weighting, "false", FLAG, FIXED, "weighs pairs by how likely the policy finds them (WPO)") \
+    X(group, RecipeWeighted, weighted_pairs, "all", ONE_OF("all|offline"), FIXED, \
+      "which pairs `train.use_weighting` weighs; offline: those sampled in the round keep weight 1") \
     X(group, double, discopop_tau, "0.05", ABOVE(0, 1000), FIXED, "of the loss discopop: width of its switch") \
     X(group, double, simpo_gamma, "0.5", REAL(0, 1000), FIXED, "of the loss simpo: margin to be won by") \
     X(group, size_t, loss_pairs, "0", WHOLE(0, 1000000), FIXED, \

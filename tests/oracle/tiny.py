@@ -32,8 +32,8 @@ def _score_rows(cases):
     return [{"prompt_ids": p["ids"], "response_ids": [b["ids"] for b in p["branches"]]} for p in cases["prompts"]]
 
 
-def _logprobs(program, model, cases, golden, name, bounds, precision, report, place):
-    """golden(i, j): log-probs of the branch's tokens."""
+def _logprobs(program, model, cases, golden, name, bounds, precision, report, place, squares=None):
+    """golden(i, j): log-probs of the branch's tokens; squares(i, j): ln sum p^2 at their places."""
     errors = []
     for i, row in enumerate(program.score(model, _score_rows(cases), precision)):
         for j, found in enumerate(row["token_logprobs"]):
@@ -41,6 +41,9 @@ def _logprobs(program, model, cases, golden, name, bounds, precision, report, pl
             report.within(f"{precision} {name}: a token, max", largest(found, expected), bounds["logp_max"], case)
             report.within(f"{precision} {name}: sum of a branch", abs(row["logprobs"][j] - math.fsum(expected)), bounds["sum"], case)
             errors += [a - b for a, b in zip(found, expected)]
+            if squares is not None:
+                report.within(f"{precision} ln sum p^2 as scored, max", largest(row["token_log_sum_squares"][j], squares(i, j)),
+                              2 * bounds["lse_max"] + bounds["logits_max"], case)
     report.rms(f"{precision} {name}: a token, rms", errors, bounds["logp_rms"], f"{place} {precision}")
 
 
@@ -153,7 +156,8 @@ def check_model(program, directory, report):
     golden = Tensors(directory / "logprobs.safetensors")
     try:
         for precision, bounds in (("float32", FLOAT32), ("bfloat16", BFLOAT16)):
-            _logprobs(program, model, cases, lambda i, j: golden[f"p{i}.b{j}.logp"], "log-prob", bounds, precision, report, place)
+            _logprobs(program, model, cases, lambda i, j: golden[f"p{i}.b{j}.logp"], "log-prob", bounds, precision, report, place,
+                      lambda i, j: golden[f"p{i}.b{j}.log_sum_sq"])
             _logits(program, model, cases, golden, bounds, precision, report, place)
             for i, j, _, branch in _branches(cases):
                 report.within("the goldens' own sums", abs(math.fsum(golden[f"p{i}.b{j}.logp"]) - branch["logp_sum"]), 1e-9, f"{place} p{i}.b{j}")

@@ -318,6 +318,7 @@ static void losses_find_the_policy_at_its_reference(void **state) {
     (void)state;
     static const char *const batches[] = {"train.loss=aot + 0.1 sft", "train.ld_alpha=0.5", "train.loss_pairs=2"};
     static const char *const weights[] = {"train.use_weighting=true"};
+    static const char *const offline[] = {"train.use_weighting=true", "train.weighted_pairs=offline", "mix.gamma=0"};
     static const char *const nothing[] = {"train.loss=simpo", "train.beta=2"};
     const double most[] = {0, 1e-6}; // the sampler's log-probs are summed in another order
     DiceRun run;
@@ -335,6 +336,12 @@ static void losses_find_the_policy_at_its_reference(void **state) {
         assert_true(fabs(first_step(&run, round, "rewards/margins")) <= most[round]);
         assert_true(fabs(first_step(&run, round, "loss") - log(2)) > 1e-3);
     }
+    done(&run, &recipe);
+    finished(&run, &recipe, "weighted-offline", offline, 3);
+    double generated = figure(&run, 1, "mix", "generated");
+    assert_true(generated >= 1 && figure(&run, 1, "mix", "offline") == 0);
+    assert_true(fabs(first_step(&run, 1, "loss") - log(2)) < 1e-6); // all are its own: none is weighed
+    assert_true(fabs(first_step(&run, 0, "loss") - log(2)) > 1e-3);
     done(&run, &recipe);
     finished(&run, &recipe, "simpo", nothing, 2);
     assert_true(first_step(&run, 0, "rewards/chosen") < -1); // beta times the mean log-prob of a token

@@ -167,6 +167,24 @@ static void names_are_those_of_trl(void **state) {
     assert_true(fabs(found.loss - 2 * found.metric[6] - found.metric[7]) < 1e-14);
 }
 
+/* Pairs that the policy sampled itself keep weight 1 where the context says which. */
+static void some_pairs_are_not_weighed(void **state) {
+    (void)state;
+    const bool own[PAIRS] = {false, true, false, true, true};
+    Case plain, weighed, c;
+    double expected = 0;
+    fill(&plain, 4, NULL, 0);
+    fill(&weighed, 4, (const char *[]){"train.use_weighting=true"}, 1);
+    fill(&c, 4, (const char *[]){"train.use_weighting=true"}, 1);
+    c.context.unweighed = own;
+    for (size_t i = 0; i < PAIRS; i++) {
+        double a = lose(&plain, i, i + 1, false).loss, b = lose(&weighed, i, i + 1, false).loss;
+        assert_true(fabs(a - b) > 1e-6);
+        expected += own[i] ? a : b;
+    }
+    assert_true(fabs(lose(&c, 0, PAIRS, false).loss - expected) < 1e-14);
+}
+
 /* Equal log-ratios are no success: accuracy is strict. */
 static void a_tie_is_not_accurate(void **state) {
     (void)state;
@@ -245,6 +263,7 @@ int main(void) {
                                        cmocka_unit_test(slopes_reach_the_tokens),
                                        cmocka_unit_test(parts_add_up),
                                        cmocka_unit_test(names_are_those_of_trl),
+                                       cmocka_unit_test(some_pairs_are_not_weighed),
                                        cmocka_unit_test(a_tie_is_not_accurate),
                                        cmocka_unit_test(simpo_reads_no_reference),
                                        cmocka_unit_test(a_loss_that_is_not_finite_is_named),

@@ -16,6 +16,7 @@ typedef struct {
     size_t count, stop_at, item[64], response[64];
     double sum[64];
     float first[64];
+    bool squares;
 } Taken;
 
 static TrainingCases cases;
@@ -48,19 +49,23 @@ static int teardown(void **state) {
     return 0;
 }
 
-static int take(void *context, size_t item, size_t response, double sum, const float *logprob, Error *e) {
+static int take(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *e) {
     Taken *t = context;
     if (t->count == t->stop_at) return error_set(e, ERROR_IO, "the sink is full");
     t->item[t->count] = item, t->response[t->count] = response;
-    t->sum[t->count] = sum;
-    assert_true(implicit_reward_sum(logprob, items.length[item][response]) == sum);
-    t->first[t->count++] = logprob[0];
+    t->sum[t->count] = scored->sum;
+    assert_true(implicit_reward_sum(scored->logprob, items.length[item][response]) == scored->sum);
+    for (size_t k = 0; t->squares && k < items.length[item][response]; k++) // between those of even and of sure words
+        assert_true(scored->log_sum_square[k] > -(float)log(CASES_VOCABULARY) && scored->log_sum_square[k] < 0);
+    assert_true(t->squares || scored->log_sum_square == NULL);
+    t->first[t->count++] = scored->logprob[0];
     return 0;
 }
 
 static int score(Taken *taken, size_t micro_tokens, const Log *log) {
     *taken = (Taken){.stop_at = 64};
-    return implicit_reward_score(cases.model, items.item, ITEMS, micro_tokens, take, taken, "score", log, &error);
+    return implicit_reward_score(cases.model, items.item, ITEMS, micro_tokens,
+                                 &(ScoreSink){.take = take, .context = taken}, "score", log, &error);
 }
 
 /* Everything is delivered once and in order, and its bits do not depend on what it shared a batch with. */
@@ -79,6 +84,10 @@ static void batches_do_not_matter(void **state) {
         assert_memory_equal(taken.sum, first.sum, at * sizeof *taken.sum);
         assert_memory_equal(taken.first, first.first, at * sizeof *taken.first);
     }
+    taken = (Taken){.stop_at = 64, .squares = true}; // asked for more, the same bits
+    const ScoreSink sink = {.take = take, .context = &taken, .log_sum_square = true};
+    assert_int_equal(implicit_reward_score(cases.model, items.item, ITEMS, 150, &sink, "score", NULL, &error), 0);
+    assert_memory_equal(taken.sum, first.sum, taken.count * sizeof *taken.sum);
     items.ids[3][2][0] ^= 1; // another token is another sum, and no other one changes (planted)
     assert_int_equal(score(&taken, 150, NULL), 0);
     for (size_t at = 0; at < taken.count; at++)
@@ -126,12 +135,18 @@ static void an_interruption_keeps_what_was_delivered(void **state) {
 static void a_sink_ends_the_work(void **state) {
     (void)state;
     Taken taken = {.stop_at = 5};
-    assert_int_equal(implicit_reward_score(cases.model, items.item, ITEMS, 60, take, &taken, "s", NULL, &error), -1);
+    assert_int_equal(implicit_reward_score(cases.model, items.item, ITEMS, 60,
+                                           &(ScoreSink){.take = take, .context = &taken}, "s", NULL, &error),
+                     -1);
     assert_int_equal(error.code, ERROR_IO);
     assert_int_equal(taken.count, 5);
     taken = (Taken){.stop_at = 64};
-    assert_int_equal(implicit_reward_score(cases.model, items.item, 1, 60, take, &taken, "s", NULL, &error), 0);
-    assert_int_equal(implicit_reward_score(cases.model, items.item, 0, 60, take, &taken, "s", NULL, &error), 0);
+    assert_int_equal(implicit_reward_score(cases.model, items.item, 1, 60,
+                                           &(ScoreSink){.take = take, .context = &taken}, "s", NULL, &error),
+                     0);
+    assert_int_equal(implicit_reward_score(cases.model, items.item, 0, 60,
+                                           &(ScoreSink){.take = take, .context = &taken}, "s", NULL, &error),
+                     0);
     assert_int_equal(taken.count, 0);
 }
 

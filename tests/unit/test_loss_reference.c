@@ -8,9 +8,9 @@ static PreferenceData data = {.pair = pair, .pairs = CASES_PAIRS};
 static double exact[CASES_PAIRS][2];
 static Error error;
 
-static int take(void *context, size_t item, size_t response, double sum, const float *logprob, Error *e) {
-    (void)context, (void)logprob, (void)e;
-    exact[item][response] = sum;
+static int take(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *e) {
+    (void)context, (void)e;
+    exact[item][response] = scored->sum;
     return 0;
 }
 
@@ -28,7 +28,7 @@ static int setup(void **state) {
                                 .reference = {i % 3 < 2 ? -100 : NAN, i % 3 < 1 ? -200 : NAN}};
         item[i] = (ScoreItem){e->prompt, e->prompt_length, e->branch, e->branch_length, 2};
     }
-    return implicit_reward_score(cases.model, item, CASES_PAIRS, 1 << 20, take, NULL, "", NULL, &error);
+    return implicit_reward_score(cases.model, item, CASES_PAIRS, 1 << 20, &(ScoreSink){.take = take}, "", NULL, &error);
 }
 
 static int teardown(void **state) {

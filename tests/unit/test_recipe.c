@@ -91,6 +91,7 @@ static void choices_stand_in_the_order_of_their_enums(void **state) {
                  {"reward.precision=float32", RECIPE_SCORE_FLOAT32},
                  {"reward.precision=bfloat16", RECIPE_SCORE_BFLOAT16},
                  {"reward.response_end=template", RECIPE_RESPONSE_END_TEMPLATE},
+                 {"train.weighted_pairs=offline", RECIPE_WEIGHTED_OFFLINE},
                  {"train.f_divergence=forward_kl", RECIPE_DIVERGENCE_FORWARD_KL},
                  {"train.f_divergence=js_divergence", RECIPE_DIVERGENCE_JS_DIVERGENCE},
                  {"train.f_divergence=alpha_divergence", RECIPE_DIVERGENCE_ALPHA_DIVERGENCE},
@@ -101,11 +102,11 @@ static void choices_stand_in_the_order_of_their_enums(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Error error = {0};
         if (recipe_set(&r, cases[i].set, &error) != 0) fail_msg("%s", error.message);
-        int found[] = {(int)r.precision,           (int)r.data.chat,          (int)r.data.overlong,
-                       (int)r.reward.reference,    (int)r.reward.alpha,       (int)r.reward.precision,
-                       (int)r.reward.response_end, (int)r.train.f_divergence, (int)r.train.schedule,
-                       (int)r.export.dtype};
-        static const int field[] = {0, 0, 1, 2, 3, 4, 4, 5, 5, 6, 7, 7, 7, 8, 8, 9, 9};
+        int found[] = {
+            (int)r.precision,          (int)r.data.chat,        (int)r.data.overlong,       (int)r.reward.reference,
+            (int)r.reward.alpha,       (int)r.reward.precision, (int)r.reward.response_end, (int)r.train.weighted_pairs,
+            (int)r.train.f_divergence, (int)r.train.schedule,   (int)r.export.dtype};
+        static const int field[] = {0, 0, 1, 2, 3, 4, 4, 5, 5, 6, 7, 8, 8, 8, 9, 9, 10, 10};
         assert_int_equal(found[field[i]], cases[i].expected);
     }
     recipe_free(&r);
