@@ -206,13 +206,13 @@ static void base_takes_no_training_memory(void **state) {
 /* --- gradients --- */
 
 /* The slope along each tensor's own gradient, by central differences of the float32 forward pass. */
-static void check_differences(LoraSettings settings, const RngAddress *dropout) {
-    json_t *cases = tiny_cases("llama_tied");
+static void check_differences(const char *name, LoraSettings settings, const RngAddress *dropout) {
+    json_t *cases = tiny_cases(name);
     Error error = {0};
     Batch batch = {0};
     tiny_add(&batch, cases, 0, 0, 2), tiny_add(&batch, cases, 1, 0, 2);
     assert_int_equal(batch_finish(&batch, &error), 0);
-    Model *model = load("llama_tied", (ModelOptions){.compute = DTYPE_F32, .trainable = true, .lora = settings});
+    Model *model = load(name, (ModelOptions){.compute = DTYPE_F32, .trainable = true, .lora = settings});
     model_adapter_dropout(model, dropout);
     randomize(model);
     size_t n = model_weight_count(model);
@@ -236,7 +236,7 @@ static void check_differences(LoraSettings settings, const RngAddress *dropout) 
         worst = fmax(worst, off);
         if (off > 1e-2) fail_msg("%s: gradient %.6f, differences %.6f", t->name, norm, slope);
     }
-    printf("dropout %g: gradients and differences agree to %.1e\n", settings.dropout, worst);
+    printf("%s, dropout %g: gradients and differences agree to %.1e\n", name, settings.dropout, worst);
     free(gradient), free(kept);
     batch_free(&batch);
     json_decref(cases);
@@ -247,9 +247,18 @@ static void central_differences(void **state) {
     (void)state;
     const RngAddress pass = {.seed = 9, .stream = RNG_DROPOUT, .item = 4};
     LoraSettings settings = all;
-    check_differences(settings, NULL);
+    check_differences("llama_tied", settings, NULL);
     settings.dropout = 0.3, settings.rslora = true, settings.alpha = 3;
-    check_differences(settings, &pass);
+    check_differences("llama_tied", settings, &pass);
+}
+
+static void central_differences_of_every_family(void **state) {
+    (void)state;
+    char path[512];
+    for (size_t i = 0; i < TINY_MODELS; i++) {
+        if (tiny_path(tiny_models[i], "cases.json", path, sizeof path) == NULL) skip();
+        check_differences(tiny_models[i], all, NULL);
+    }
 }
 
 /* Threads, checkpointing and where a batch is cut change no bit of the gradients. */
@@ -368,6 +377,7 @@ int main(void) {
                                        cmocka_unit_test(starts_as_peft_does),
                                        cmocka_unit_test(base_takes_no_training_memory),
                                        cmocka_unit_test(central_differences),
+                                       cmocka_unit_test(central_differences_of_every_family),
                                        cmocka_unit_test(same_bits),
                                        cmocka_unit_test(drops_by_pass),
                                        cmocka_unit_test(comes_back_from_its_directory)};
