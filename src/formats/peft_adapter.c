@@ -20,6 +20,14 @@ void peft_adapter_name(size_t layer, PeftTarget target, char matrix, char out[PE
 
 /* --- adapter_config.json, read --- */
 
+/* PEFT writes "model.layers.0.mlp.up_proj", one for each layer, where a model has few: what follows the layer. Whether
+ * all layers are there shows when their tensors are looked for. */
+static const char *without_layer(const char *name) {
+    const char *number = strncmp(name, "model.layers.", 13) == 0 ? name + 13 : name;
+    size_t digits = strspn(number, "0123456789");
+    return number != name && digits > 0 && number[digits] == '.' ? number + digits + 1 : name;
+}
+
 int peft_adapter_targets(const char *const *name, size_t n, const char *place, ErrorCode code, unsigned *targets,
                          Error *error) {
     *targets = 0;
@@ -28,7 +36,7 @@ int peft_adapter_targets(const char *const *name, size_t n, const char *place, E
         for (int t = 0; t < PEFT_TARGETS; t++) {
             char whole[32];
             snprintf(whole, sizeof whole, "%s.%s", parent_of((PeftTarget)t), target_names[t]);
-            if (strcmp(name[i], target_names[t]) == 0 || strcmp(name[i], whole) == 0) bits |= 1u << t;
+            if (strcmp(name[i], target_names[t]) == 0 || strcmp(without_layer(name[i]), whole) == 0) bits |= 1u << t;
         }
         if (bits == 0)
             return error_set(error, code,

@@ -31,7 +31,7 @@ typedef struct {
 
 /* s of the formula above. */
 double peft_adapter_scale(const LoraSettings *settings);
-/* Names of modules to bits: q_proj .. down_proj, with or without self_attn. or mlp. before it, or all-linear. `place`
+/* Names of modules to bits: q_proj .. down_proj, with or without self_attn. or mlp. before it (and the layer before that), or all-linear. `place`
  * begins the message where one is not known; code is then the Error's. */
 int peft_adapter_targets(const char *const *name, size_t n, const char *place, ErrorCode code, unsigned *targets,
                          Error *error);

@@ -42,6 +42,8 @@ static void reads_what_peft_writes(void **state) {
              "\"target_modules\": [\"mlp.down_proj\", \"self_attn.o_proj\"], \"init_lora_weights\": \"gaussian\"}");
     assert_true(settings.alpha == 12.5 && settings.dropout == 0.05 && settings.rslora);
     assert_true(settings.targets == (1u << PEFT_O | 1u << PEFT_DOWN) && peft_adapter_scale(&settings) == 12.5 / 4);
+    parse_ok("{" LORA ", \"target_modules\": [\"model.layers.0.mlp.up_proj\", \"model.layers.11.mlp.up_proj\"]}");
+    assert_true(settings.targets == 1u << PEFT_UP);
     parse_ok("{" LORA ", \"target_modules\": \"all-linear\", \"use_dora\": false, \"modules_to_save\": null, "
              "\"rank_pattern\": {}, \"bias\": \"none\", \"a_key_of_next_year\": null, \"another\": []}");
     assert_true(settings.targets == PEFT_ALL_LINEAR);
@@ -82,6 +84,8 @@ static void refuses_by_name_what_it_has_not(void **state) {
     refuses("{" LORA ", " TARGET ", \"init_lora_weights\": \"olora\"}", ERROR_UNSUPPORTED, "olora");
     refuses("{" LORA ", \"target_modules\": [\"q_proj\", \"lm_head\"]}", ERROR_UNSUPPORTED, "\"lm_head\"");
     refuses("{" LORA ", \"target_modules\": \".*self_attn.(q|v)_proj\"}", ERROR_UNSUPPORTED, "(q|v)_proj");
+    refuses("{" LORA ", \"target_modules\": [\"model.layers.x.mlp.up_proj\"]}", ERROR_UNSUPPORTED, "layers.x");
+    refuses("{" LORA ", \"target_modules\": [\"model.layers.1.up_proj\"]}", ERROR_UNSUPPORTED, "layers.1.up");
     refuses("{" LORA ", \"target_modules\": []}", ERROR_UNSUPPORTED, "no target module");
     refuses("{" LORA "}", ERROR_UNSUPPORTED, "no target module");
 }
