@@ -15,7 +15,8 @@ static const struct {
                              "f_divergence reaches it"},
     [LOSS_OF_BATCHES] = {"Losses of a batch",
                          "pairs depend on each other: `train.loss_pairs` of them (TRL's micro-batch; default: those of "
-                         "a step) are one batch. Only with f_divergence reverse_kl, and without use_weighting"}};
+                         "a step) are one batch, which goes forward twice where `train.micro_tokens` cannot hold it. "
+                         "Only with f_divergence reverse_kl, and without use_weighting"}};
 
 static void append_losses(Buffer *out, LossInput input) {
     buffer_format(out, "\n## %s\n%s.\n", inputs[input].title, inputs[input].meaning);

@@ -66,7 +66,7 @@ COMMAND_DEFINE(
         "  example    one training row, every token with its id, those in the loss marked\n"
         "  logits     raw logits of token rows, as safetensors: \"N.logits\" (positions, V) for row N\n"
         "  gradient   of the mean loss over all rows of --data, as safetensors under Hugging Face names\n"
-        "  loss       of scored pairs, and its slope for the log-prob of every token; PATH: what\n"
+        "  loss       of scored pairs, rewards, and the slope for the log-prob of every token; PATH: what\n"
         "             `dice score --reference REF --per-token` wrote. `dice help losses` lists the losses",
     .examples = "  dice inspect model.gguf\n  dice inspect tokenizer MODEL --text \"Hello, world\"\n"
                 "  dice inspect example MODEL --data pairs.jsonl --row 3\n"

@@ -109,6 +109,23 @@ static json_t *gradient_of(const Scored *s) {
     return all;
 }
 
+/* [beta u of the chosen answer, of the rejected one] of every pair. */
+static int rewards_of(const Scored *s, const TrainObjective *objective, json_t *all, Error *error) {
+    for (size_t i = 0, at = 0; i < s->pairs;
+         at += s->example[i].branch_length[0] + s->example[i].branch_length[1], i++) {
+        TrainLoss pair = {0};
+        const TrainPart part = {.example = s->pointer + i,
+                                .examples = 1,
+                                .batch_examples = 1,
+                                .batch_tokens = s->example[i].branch_length[0],
+                                .logprob = s->logprob + at};
+        if (objective->loss(objective->context, &part, &pair, error) != 0) return -1;
+        json_array_append_new(all,
+                              json_pack("[f, f]", pair.metric[DPO_REWARDS_CHOSEN], pair.metric[DPO_REWARDS_REJECTED]));
+    }
+    return 0;
+}
+
 /* One loss batch after another, as a step of all rows would have it. */
 static int evaluate(Scored *s, const TrainObjective *objective, json_t *result, Error *error) {
     TrainLoss mean = {0};
@@ -137,8 +154,10 @@ static int evaluate(Scored *s, const TrainObjective *objective, json_t *result, 
     json_object_set_new(result, "loss", json_real(mean.loss));
     for (size_t m = 0; m < objective->metrics; m++)
         json_object_set_new(result, objective->metric_names[m], json_real(mean.metric[m]));
+    json_t *rewards = json_array();
+    json_object_set_new(result, "rewards", rewards);
     json_object_set_new(result, "gradient", gradient_of(s));
-    return 0;
+    return rewards_of(s, objective, rewards, error);
 }
 
 int inspect_loss(const InspectValues *v, const char *path, Session *session, Error *error) {

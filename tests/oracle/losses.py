@@ -67,6 +67,9 @@ def _from_numbers(program, entry, golden, report):
              "token_log_sum_squares": pair("log_sum_sq", i)} for i in range(n)]
     found = json.loads(program.run("inspect", "loss", program.rows(rows), *_words(entry["args"]), "--quiet"))
     _metrics(found, entry, report, "loss of numbers", entry["name"])
+    for side, kind in enumerate(("chosen", "rejected")):
+        report.within(f"loss of numbers: rewards of a {kind} answer", largest([pair[side] for pair in found["rewards"]],
+                      entry["float64"][f"rewards_{kind}_each"]), REWARD, entry["name"])
     slopes = [x for side in (0, 1) for row in found["gradient"] for x in row[side]]
     expected = golden[entry["name"] + ".dlogp"]
     report.within("loss of numbers: slope of a log-prob / largest", largest(slopes, expected) / max(map(abs, expected)), SLOPE, entry["name"])
