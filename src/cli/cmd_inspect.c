@@ -12,7 +12,9 @@ static const Option options[] = {
     {"add-special", 0, OPTION_FLAG, offsetof(InspectValues, add_special), NULL, NULL, 0, 0,
      "tokenizer: with the ids that the tokenizer puts in front and behind"},
     {"messages", 0, OPTION_TEXT, offsetof(InspectValues, messages), "FILE", NULL, 0, 0,
-     "template: JSON lines of {\"messages\", \"tools\", \"add_generation_prompt\"}"},
+     "template: JSON lines of {\"messages\", \"tools\", \"chat_template_kwargs\", \"add_generation_prompt\"}"},
+    {"marked", 0, OPTION_FLAG, offsetof(InspectValues, marked), NULL, NULL, 0, 0,
+     "template: as text for people, with [[ and ]] around what is in the loss; so without --messages"},
     {"data", 'd', OPTION_TEXT, offsetof(InspectValues, data), "FILE", NULL, 0, 0, "example, gradient: preference rows"},
     {"row", 0, OPTION_WHOLE, offsetof(InspectValues, row), "N", "1", 0, 1e9, "example: which row; 0: all"},
     {"tokens", 0, OPTION_TEXT, offsetof(InspectValues, tokens), "FILE", NULL, 0, 0,
@@ -62,13 +64,14 @@ COMMAND_DEFINE(
     .description =
         "PATH alone: a safetensors file, a GGUF file, a checkpoint or PEFT directory, listed. With a topic:\n"
         "  tokenizer  ids of texts; PATH: checkpoint directory, tokenizer.json, tokenizer.model or GGUF file\n"
-        "  template   conversations as the model reads them; PATH: checkpoint directory or a .jinja file\n"
+        "  template   conversations as the model reads them, what is in the loss marked; PATH: checkpoint directory or a .jinja file\n"
         "  example    one training row, every token with its id, those in the loss marked\n"
         "  logits     raw logits of token rows, as safetensors: \"N.logits\" (positions, V) for row N\n"
         "  gradient   of the mean loss over all rows of --data, as safetensors under Hugging Face names\n"
         "  loss       of scored pairs, rewards, and the slope for the log-prob of every token; PATH: what\n"
         "             `dice score --reference REF --per-token` wrote. `dice help losses` lists the losses",
     .examples = "  dice inspect model.gguf\n  dice inspect tokenizer MODEL --text \"Hello, world\"\n"
-                "  dice inspect example MODEL --data pairs.jsonl --row 3\n"
+                "  dice inspect template MODEL --messages chats.jsonl --marked\n"
+                           "  dice inspect example MODEL --data pairs.jsonl --row 3\n"
                 "  dice inspect gradient MODEL --data pairs.jsonl --out gradient.safetensors\n"
                 "  dice inspect loss scored.jsonl --set \"train.loss=sigmoid + 0.2 sft\"");

@@ -1,12 +1,13 @@
 /* inspect.h - the parts of `dice inspect`: files, words, and what a model computes. */
 #pragma once
 #include "cli/command.h"
+#include "text/token_list.h"
 
 typedef struct {
     CommonOptions common;
     const char *encode, *text, *messages, *data, *tokens, *out, *method, *adapter, *reference, *response_end, *system;
     OptionList set;
-    bool decode, add_special;
+    bool decode, add_special, marked;
     uint64_t row;
     double beta;
 } InspectValues;
@@ -20,5 +21,7 @@ int inspect_logits(const InspectValues *v, const char *path, Session *session, E
 int inspect_gradient(const InspectValues *v, const char *path, Session *session, Error *error);
 int inspect_loss(const InspectValues *v, const char *path, Session *session, Error *error);
 
+/* [id, ...], a new reference. */
+json_t *inspect_id_list(const TokenList *ids);
 /* A file of JSON lines as an array (a new reference); NULL and an error with the line where one is broken. */
 json_t *inspect_read_lines(const char *path, Error *error);

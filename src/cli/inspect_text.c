@@ -47,7 +47,7 @@ static int load_tokenizer(Tokenizer **tokenizer, const char *path, Error *error)
     return result;
 }
 
-static json_t *id_list(const TokenList *ids) {
+json_t *inspect_id_list(const TokenList *ids) {
     json_t *list = json_array();
     for (size_t i = 0; i < ids->count; i++) json_array_append_new(list, json_integer(ids->data[i]));
     return list;
@@ -61,7 +61,7 @@ static int encode_line(const InspectValues *v, const Tokenizer *tokenizer, const
     if (!json_is_string(text)) return error_set(error, ERROR_INPUT, "a row of {\"text\": \"...\"} was expected");
     int result =
         tokenizer_encode(tokenizer, json_string_value(text), json_string_length(text), v->add_special, &ids, error);
-    json_t *out = json_pack("{s:o}", "ids", id_list(&ids));
+    json_t *out = json_pack("{s:o}", "ids", inspect_id_list(&ids));
     if (result == 0 && v->decode) {
         result = tokenizer_decode(tokenizer, ids.data, ids.count, false, &decoded, error);
         json_object_set_new(out, "decoded", json_stringn(decoded.data == NULL ? "" : decoded.data, decoded.size));
@@ -137,83 +137,15 @@ int inspect_tokenizer(const InspectValues *v, const char *path, Error *error) {
     return result;
 }
 
-/* One conversation through a template; ids where there is a tokenizer. The row's own bos_token and eos_token win. */
-static int render_row(const Chat *chat, const json_t *row, RowWriter *writer, Error *error) {
-    const json_t *bos = json_object_get(row, "bos_token"), *eos = json_object_get(row, "eos_token");
-    int32_t bos_id = chat->tokenizer == NULL ? -1 : tokenizer_bos(chat->tokenizer),
-            eos_id = chat->tokenizer == NULL ? -1 : tokenizer_eos(chat->tokenizer);
-    ChatContext context = {.messages = json_object_get(row, "messages"),
-                           .tools = json_object_get(row, "tools"),
-                           .documents = json_object_get(row, "documents"),
-                           .add_generation_prompt = json_is_true(json_object_get(row, "add_generation_prompt")),
-                           .bos_token = json_is_string(bos) ? json_string_value(bos)
-                                        : bos_id < 0        ? NULL
-                                                            : tokenizer_token(chat->tokenizer, bos_id, NULL),
-                           .eos_token = json_is_string(eos) ? json_string_value(eos)
-                                        : eos_id < 0        ? NULL
-                                                            : tokenizer_token(chat->tokenizer, eos_id, NULL)};
-    Buffer text = {0};
-    TokenList ids = {0};
-    if (!json_is_array(context.messages))
-        return error_set(error, ERROR_INPUT, "a row of {\"messages\": [...]} was expected");
-    int result = chat_template_render(chat->chat_template, &context, &text, NULL, error);
-    if (result == 0 && chat->tokenizer != NULL)
-        result = tokenizer_encode(chat->tokenizer, text.data == NULL ? "" : text.data, text.size, false, &ids, error);
-    if (result == 0) {
-        json_t *out = json_pack("{s:o}", "text", json_stringn(text.data == NULL ? "" : text.data, text.size));
-        if (chat->tokenizer != NULL) json_object_set_new(out, "ids", id_list(&ids));
-        result = rows_write(writer, out, error);
-    }
-    buffer_free(&text);
-    token_list_free(&ids);
-    return result;
-}
-
-static int load_template(Chat *chat, const char *path, Error *error) {
-    FileMap map;
-    if (file_is_directory(path)) return chat_load(chat, path, error);
-    if (file_map(&map, path, error) != 0) return -1;
-    int result = chat_template_compile(&chat->chat_template, map.data == NULL ? "" : (const char *)map.data, map.size,
-                                       path, error);
-    file_unmap(&map);
-    return result;
-}
-
-int inspect_template(const InspectValues *v, const char *path, Error *error) {
-    static const char sample[] = "{\"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}, {\"role\": "
-                                 "\"assistant\", \"content\": \"Hi, what can I do for you?\"}]}";
-    Chat chat = {0};
-    RowWriter writer;
-    if (load_template(&chat, path, error) != 0) return -1;
-    int result = chat.chat_template == NULL ? error_set(error, ERROR_INPUT, "%s: has no chat template", path) : 0;
-    if (result == 0 && v->messages == NULL) {
-        Buffer text = {0};
-        json_t *row = json_parse(sample, sizeof sample - 1, "sample", 1, error);
-        result = row == NULL ? -1 : chat_render(&chat, json_object_get(row, "messages"), NULL, false, &text, error);
-        if (result == 0) printf("%s\n", text.data == NULL ? "" : text.data);
-        json_decref(row);
-        buffer_free(&text);
-    } else if (result == 0) {
-        json_t *rows = inspect_read_lines(v->messages, error);
-        result = rows == NULL ? -1 : rows_open_writer(&writer, v->out, error);
-        for (size_t i = 0; result == 0 && i < json_array_size(rows); i++)
-            if ((result = render_row(&chat, json_array_get(rows, i), &writer, error)) != 0)
-                error_prefix(error, "%s, row %zu", v->messages, i + 1);
-        if (rows != NULL) result = rows_close_writer(&writer, result, error);
-        json_decref(rows);
-    }
-    chat_free(&chat);
-    return result;
-}
-
 /* One line {"line", "prompt_ids", "chosen_ids", "rejected_ids"}: what `dice train` takes. */
 static int write_example(const EncodedPair *p, Error *error) {
     TokenList prompt = {.data = p->prompt, .count = p->prompt_length};
-    json_t *o = json_pack("{s:I, s:o}", "line", (json_int_t)p->line, "prompt_ids", id_list(&prompt));
+    json_t *o = json_pack("{s:I, s:o}", "line", (json_int_t)p->line, "prompt_ids", inspect_id_list(&prompt));
     RowWriter out;
     for (int r = 0; r < 2; r++) {
         TokenList ids = {.data = p->response[r], .count = p->length[r]};
-        if (p->response[r] != NULL) json_object_set_new(o, r == 0 ? "chosen_ids" : "rejected_ids", id_list(&ids));
+        if (p->response[r] != NULL)
+            json_object_set_new(o, r == 0 ? "chosen_ids" : "rejected_ids", inspect_id_list(&ids));
     }
     if (rows_open_writer(&out, NULL, error) != 0) {
         json_decref(o);

@@ -2,6 +2,7 @@
  */
 #include "align/preference_loss.h"
 #include "cli/command.h"
+#include "cli/help_topics.h"
 #include "formats/recipe.h"
 
 #include <stdio.h>
@@ -21,7 +22,7 @@ static void print_help(void) {
          "usage: dice COMMAND [ARGUMENTS] [OPTIONS]\n\nCommands:");
     for (size_t i = 0; i < COMMANDS; i++) printf("  %-9s %s\n", commands[i]->spec->name, commands[i]->spec->summary);
     puts(
-        "  help      more on a topic: recipe, losses, exit-codes; or on a command\n\n"
+        "  help      more on a topic: method, recipe, layouts, losses, exit-codes; or on a command\n\n"
         "Start with `dice doctor` (what this machine can do), `dice import MODEL.gguf DIRECTORY` (if the model is a "
         "GGUF\n"
         "file), `dice plan RECIPE` (memory and time) and `dice run RECIPE`. `dice COMMAND --help` explains a command.");
@@ -75,7 +76,9 @@ static int help(const char *topic) {
         (topic[0] == 'r' ? recipe_reference : preference_loss_reference)(&text);
         fputs(text.data == NULL ? "" : text.data, stdout);
         buffer_free(&text);
-    } else if (find(topic) != NULL)
+    } else if (help_topic(topic) != NULL)
+        fputs(help_topic(topic), stdout);
+    else if (find(topic) != NULL)
         options_print_help(find(topic)->spec);
     else
         return unknown_command(topic);
