@@ -46,6 +46,11 @@ class Program:
         """Whether dice says that the command line or the recipe is wrong."""
         return subprocess.run([self.path, *map(str, arguments)], capture_output=True, check=False).returncode == USAGE
 
+    def complaint(self, *arguments):
+        """What dice says on standard error where it fails, "" where it does not."""
+        done = subprocess.run([self.path, *map(str, arguments)], capture_output=True, text=True, encoding="utf-8", check=False)
+        return done.stderr.strip() if done.returncode != 0 else ""
+
     def lines(self, *arguments):
         return [json.loads(line) for line in self.run(*arguments, "--quiet").split("\n") if line]
 
