@@ -14,7 +14,8 @@ from transformers.utils import logging
 
 logging.disable_progress_bar()
 DICE = os.environ.get("DICE", str(pathlib.Path(__file__).resolve().parents[2] / "build/dice"))
-STEPS, BATCH, BATCHES, BOUND = 3, 4, 2, 1e-4  # relative, of float32 against double
+STEPS, BATCH, BATCHES = 3, 4, 2
+RATE, BOUND = 1e-4, 1e-4  # relative, of float32 against double; at higher rates Adam, whose first step is a sign, drives them apart
 S = torch.sigmoid
 failures = 0
 
@@ -26,7 +27,7 @@ PAIRS = {
     "ipo": lambda w, l, c: (w - l - 1 / (2 * c.b)) ** 2,
     "exo_pair": lambda w, l, c: S(c.b * (w - l)) * (L(c.b * (w - l)) - math.log(1 - c.e)) + S(c.b * (l - w)) * (L(c.b * (l - w)) - math.log(c.e)),
     "sigmoid_norm": lambda w, l, c: -L(c.b * (w - l)),
-    "discopop": lambda w, l, c: torch.lerp(-L(c.b * (w - l)), torch.exp(c.b * (l - w)), S(c.b * (w - l) / 0.05)),
+    "discopop": lambda w, l, c: torch.lerp(-L(c.b * (w - l)), torch.exp(c.b * (l - w)), S(c.b * (w - l) / 0.5)),
     "nca_pair": lambda w, l, c: -L(c.b * w) - (L(-c.b * w) + L(-c.b * l)) / 2,
     "bco_pair": lambda w, l, c: -L(c.b * w) - L(-c.b * l),
     "sppo_hard": lambda w, l, c: (w - 0.5 / c.b) ** 2 + (l + 0.5 / c.b) ** 2,
@@ -66,7 +67,7 @@ class Constants:
 
     def keys(self):
         return {"train.loss": " + ".join(f"{w!r} {name}" for name, w in self.terms.items()), "train.beta": self.b, "train.label_smoothing": self.e,
-                "train.f_divergence": self.divergence, "train.f_alpha": self.a, "train.ld_alpha": self.ld, "train.use_weighting": str(self.wpo).lower()}
+                "train.f_divergence": self.divergence, "train.f_alpha": self.a, "train.ld_alpha": self.ld, "train.use_weighting": str(self.wpo).lower(), "train.discopop_tau": 0.5}
 
 
 CASES = [Constants({name: 1.0}) for name in (*PAIRS, "sft", "aot", "aot_unpaired", "kto_pair")]
@@ -101,7 +102,7 @@ def loss_of(rows, model, reference, c):
 
 def train_torch(checkpoint, reference, rows, c):
     model, other = (AutoModelForCausalLM.from_pretrained(place, dtype=torch.float64, attn_implementation="eager") for place in (checkpoint, reference))
-    optimizer, steps = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0, foreach=False), []
+    optimizer, steps = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0, foreach=False), []
     for step in range(STEPS):
         optimizer.zero_grad()
         loss = sum(loss_of(rows[first : first + BATCH], model, other, c) for first in range(step * BATCH * BATCHES, (step + 1) * BATCH * BATCHES, BATCH)) / BATCHES
@@ -112,7 +113,7 @@ def train_torch(checkpoint, reference, rows, c):
 
 
 def train_dice(checkpoint, reference, place, name, c, micro_tokens):
-    keys = {"train.steps": STEPS, "train.pairs_per_step": BATCH * BATCHES, "train.loss_pairs": BATCH, "train.learning_rate": 1e-3,
+    keys = {"train.steps": STEPS, "train.pairs_per_step": BATCH * BATCHES, "train.loss_pairs": BATCH, "train.learning_rate": RATE,
             "train.checkpoint_every": 0, "train.micro_tokens": micro_tokens, **c.keys()}
     metrics = place / f"{name}.jsonl"
     done = subprocess.run([DICE, "train", "--model", checkpoint, "--reference", reference, "--data", place / "pairs.jsonl", "--out", place / name, "--metrics", metrics,
