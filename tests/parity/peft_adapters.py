@@ -2,7 +2,7 @@
 """Adapters of `dice` in transformers + peft, and theirs in `dice`: the same logits, and the same merged weights.
 
 usage: tests/parity/peft_adapters.py CHECKPOINT...   (Hugging Face directories; small ones, such as ../shared/oracle/tiny/*/model)
-Needs torch, transformers 5.23.0, peft 0.21.2 from PyPI in an environment of its own: this is no part of `make check`. DICE names the program.
+Needs requirements.txt in an environment of its own: this is no part of `make check`. DICE names the program.
 """
 import json, os, pathlib, random, subprocess, sys, tempfile
 
