@@ -93,8 +93,7 @@ int preference_loss_create(PreferenceLoss *loss, const Recipe *recipe, const Log
 /* Sigmoid alone, with label smoothing: DPO and cDPO. */
 PreferenceLoss preference_loss_sigmoid(double beta, double label_smoothing);
 
-/* Whether a pair's loss depends on the other pairs' log-probs; whether it depends on which pairs are its batch at all.
- */
+/* Whether a pair's loss depends on the other pairs' log-probs; whether it depends on which pairs its batch has. */
 bool preference_loss_joins_pairs(const PreferenceLoss *loss);
 bool preference_loss_has_batches(const PreferenceLoss *loss);
 /* Whether the reference counts for nothing: rewards are then beta pi / n. */
@@ -112,8 +111,7 @@ typedef struct {
 int preference_loss(const PreferenceLoss *loss, size_t n, const PairSums *pair, double mean_tokens, PairLoss *out,
                     Error *error);
 
-/* pi of a response of n tokens whose pair shares `shared` of them: sum of the first, ld_alpha times that of the rest.
- */
+/* pi of a response of n tokens, `shared` the length of the pair's shorter one: ld_alpha weighs what is beyond that. */
 double preference_loss_sum(const PreferenceLoss *loss, const float *logprob, size_t n, size_t shared);
 
 /* beta u, as TRL logs it whatever the loss; beta pi / n where there is no reference. branch 0: chosen, 1: rejected. */

@@ -64,7 +64,8 @@ COMMAND_DEFINE(
     .description =
         "PATH alone: a safetensors file, a GGUF file, a checkpoint or PEFT directory, listed. With a topic:\n"
         "  tokenizer  ids of texts; PATH: checkpoint directory, tokenizer.json, tokenizer.model or GGUF file\n"
-        "  template   conversations as the model reads them, what is in the loss marked; PATH: checkpoint directory or a .jinja file\n"
+        "  template   conversations as the model reads them, what is in the loss marked; PATH: checkpoint directory or "
+        "a .jinja file\n"
         "  example    one training row, every token with its id, those in the loss marked\n"
         "  logits     raw logits of token rows, as safetensors: \"N.logits\" (positions, V) for row N\n"
         "  gradient   of the mean loss over all rows of --data, as safetensors under Hugging Face names\n"
@@ -72,6 +73,6 @@ COMMAND_DEFINE(
         "             `dice score --reference REF --per-token` wrote. `dice help losses` lists the losses",
     .examples = "  dice inspect model.gguf\n  dice inspect tokenizer MODEL --text \"Hello, world\"\n"
                 "  dice inspect template MODEL --messages chats.jsonl --marked\n"
-                           "  dice inspect example MODEL --data pairs.jsonl --row 3\n"
+                "  dice inspect example MODEL --data pairs.jsonl --row 3\n"
                 "  dice inspect gradient MODEL --data pairs.jsonl --out gradient.safetensors\n"
                 "  dice inspect loss scored.jsonl --set \"train.loss=sigmoid + 0.2 sft\"");
