@@ -6,6 +6,7 @@
 #include "formats/hf_directory.h"
 #include "formats/recipe_parity.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,16 @@ static int check_source(const DiceRun *run, const char *key, const char *path, E
     return check_identity(run, key, path, hash.hex, error);
 }
 
+static int check_offline(const DiceRun *run, Error *error) {
+    const RecipeSources *offline = &run->recipe->data.offline;
+    for (size_t i = 0; i < offline->count; i++) {
+        char key[48];
+        snprintf(key, sizeof key, i == 0 ? "source/offline" : "source/offline/%zu", i);
+        if (check_source(run, key, offline->item[i].path, error) != 0) return -1;
+    }
+    return 0;
+}
+
 static int check_recipe(const DiceRun *run, Error *error) {
     Buffer text = {0}, difference = {0};
     char *old = NULL;
@@ -160,8 +171,7 @@ static int check_run(const DiceRun *run, Error *error) {
     snprintf(precision, sizeof precision, "%s, scoring %s", dtype_name(run->compute), dtype_name(run->score_compute));
     if (check_recipe(run, error) != 0 || check_source(run, "source/model", r->model, error) != 0 ||
         check_source(run, "source/reference", r->reference, error) != 0 ||
-        check_source(run, "source/adapter", r->lora.adapter, error) != 0 ||
-        check_source(run, "source/offline", r->data.offline, error) != 0 ||
+        check_source(run, "source/adapter", r->lora.adapter, error) != 0 || check_offline(run, error) != 0 ||
         check_source(run, "source/prompts", r->data.prompts, error) != 0 ||
         check_source(run, "source/validation", r->data.validation, error) != 0)
         return -1;
@@ -202,7 +212,15 @@ static EncodeRules rules_of(const DiceRun *run) {
                          .deduplicate = r->data.deduplicate};
 }
 
-/* Splits the offline pairs: validation_pairs of them, drawn from the seed, are held out. */
+/* Copies of pair i that are trained on: the weight of its file, what is behind its point by a draw. */
+static size_t copies_of(const DiceRun *run, size_t i) {
+    double weight = run->recipe->data.offline.item[run->data.pair[i].file].weight, whole = floor(weight);
+    const RngAddress address = {.seed = run->recipe->seed, .stream = RNG_SPLIT, .item = (uint32_t)i, .k = 1};
+    return (size_t)whole + (weight > whole && rng_uniform(&address, 0) < weight - whole);
+}
+
+/* Splits the offline pairs: validation_pairs of them, drawn from the seed, are held out; the others are taken as often
+ * as the weight of their file says. */
 static int split_pairs(DiceRun *run, Error *error) {
     const Recipe *r = run->recipe;
     size_t n = run->data.pairs, held = r->data.validation == NULL ? r->data.validation_pairs : 0;
@@ -210,8 +228,9 @@ static int split_pairs(DiceRun *run, Error *error) {
         return error_set(error, ERROR_USAGE, "data.validation_pairs is %zu, but data.offline has only %zu usable pairs",
                          held, n);
     run->validations = held > 0 ? held : run->held_out.pairs;
-    run->train_pairs = n - held;
-    run->train_pair = calloc(run->train_pairs + 1, sizeof *run->train_pair);
+    size_t most = 0;
+    for (size_t i = 0; i < n; i++) most += copies_of(run, i);
+    run->train_pair = calloc(most + 1, sizeof *run->train_pair);
     run->validation = calloc(run->validations + 1, sizeof *run->validation);
     size_t *order = malloc((n + 1) * sizeof *order);
     if (run->train_pair == NULL || run->validation == NULL || order == NULL) {
@@ -221,7 +240,12 @@ static int split_pairs(DiceRun *run, Error *error) {
     const RngAddress address = {.seed = r->seed, .stream = RNG_SPLIT};
     rng_permutation(&address, n, order);
     for (size_t i = 0; i < held; i++) run->validation[i] = &run->data.pair[order[i]];
-    for (size_t i = held; i < n; i++) run->train_pair[i - held] = &run->data.pair[order[i]];
+    for (size_t i = held; i < n; i++)
+        for (size_t copy = copies_of(run, order[i]); copy > 0; copy--)
+            run->train_pair[run->train_pairs++] = &run->data.pair[order[i]];
+    if (run->train_pairs != n - held)
+        log_say(run->log, LOG_INFO, "%zu offline pairs, weights of their files counted, are %zu", n - held,
+                run->train_pairs);
     if (held == 0)
         for (size_t i = 0; i < run->validations; i++) run->validation[i] = &run->held_out.pair[i];
     free(order);
@@ -257,9 +281,9 @@ static int put_prompts(DiceRun *run, Error *error) {
 static int read_data(DiceRun *run, Error *error) {
     const Recipe *r = run->recipe;
     const EncodeRules rules = rules_of(run);
-    if (r->data.offline != NULL &&
-        preference_data_add_pairs(&run->data, r->data.offline, &rules, false, run->log, error) != 0)
-        return -1;
+    for (size_t i = 0; i < r->data.offline.count; i++)
+        if (preference_data_add_pairs(&run->data, r->data.offline.item[i].path, &rules, false, run->log, error) != 0)
+            return -1;
     if (r->data.prompts != NULL &&
         preference_data_add_prompts(&run->data, r->data.prompts, &rules, run->log, error) != 0)
         return -1;

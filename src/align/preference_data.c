@@ -234,6 +234,7 @@ static int add_pair(PreferenceData *data, const EncodeRules *rules, PreferenceRo
     EncodedPair *pair = &data->pair[data->pairs++];
     *pair = (EncodedPair){.prompt_number = number,
                           .line = row->line,
+                          .file = data->files,
                           .prompt = copy_ids(&lists->prompt, lists->prompt.count),
                           .prompt_length = lists->prompt.count,
                           .reference = {NAN, NAN}};
@@ -310,6 +311,7 @@ int preference_data_add_pairs(PreferenceData *data, const char *path, const Enco
     if (add_file(data, path, rules, completions ? PREFERENCE_COMPLETIONS : PREFERENCE_PAIRS, add_pair, log, error) != 0)
         return -1;
     say_rules(&before, data, rules, path, log);
+    data->files++;
     if (data->pairs > before.pairs) return 0;
     if (data->repeated_pairs > before.repeated_pairs && rules->deduplicate)
         return error_set(error, ERROR_INPUT, "%s: every pair is there already: name the file once", path);

@@ -160,10 +160,77 @@ static int read_list(Reader *r, const RecipeKey *key, bool last) {
     return result;
 }
 
+/* {path: PATH, weight: NUMBER}, whose start is the current event. */
+static int read_source(Reader *r, const RecipeKey *key) {
+    char *value[2] = {NULL, NULL}; // path, weight
+    Place place = place_of(r);
+    int result = -1;
+    while (next(r) == 0) {
+        if (r->event.type == YAML_MAPPING_END_EVENT) {
+            result = recipe_key_add_source(r->recipe, key, value[0], value[1], place.text, r->error);
+            break;
+        }
+        int which = r->event.type != YAML_SCALAR_EVENT ? -1
+                    : strcmp(scalar(r), "path") == 0   ? 0
+                    : strcmp(scalar(r), "weight") == 0 ? 1
+                                                       : -1;
+        if (which < 0 || value[which] != NULL) {
+            error_set(r->error, ERROR_USAGE, "%s: %.60s stands in %s where path or weight, each once, was expected",
+                      place_of(r).text, found(r), key->name);
+            break;
+        }
+        if (next(r) != 0) break;
+        if (r->event.type != YAML_SCALAR_EVENT) {
+            recipe_key_mismatch(key, found(r), place_of(r).text, r->error);
+            break;
+        }
+        if ((value[which] = strdup(scalar(r))) == NULL) {
+            error_set(r->error, ERROR_MEMORY, "%s: no memory for %s", r->name, key->name);
+            break;
+        }
+    }
+    free(value[0]);
+    free(value[1]);
+    return result;
+}
+
+/* The items of a list of SOURCES, behind its start. */
+static int read_source_items(Reader *r, const RecipeKey *key) {
+    while (next(r) == 0) {
+        int result = -1;
+        if (r->event.type == YAML_SEQUENCE_END_EVENT) return 0;
+        if (r->event.type == YAML_MAPPING_START_EVENT)
+            result = read_source(r, key);
+        else if (r->event.type == YAML_SCALAR_EVENT)
+            result = recipe_key_add_source(r->recipe, key, scalar(r), NULL, place_of(r).text, r->error);
+        else
+            recipe_key_mismatch(key, found(r), place_of(r).text, r->error);
+        if (result != 0) return -1;
+    }
+    return -1;
+}
+
+/* SOURCES as a list, whose start is the current event; with `last`, the document must end behind it. */
+static int read_sources(Reader *r, const RecipeKey *key, bool last) {
+    RecipeSources old = recipe_key_take_sources(r->recipe, key);
+    int result = r->event.type == YAML_SEQUENCE_START_EVENT
+                     ? read_source_items(r, key)
+                     : recipe_key_mismatch(key, found(r), place_of(r).text, r->error);
+    if (result == 0 && last) result = end_document(r);
+    RecipeSources made = recipe_key_take_sources(r->recipe, key);
+    recipe_key_put_sources(r->recipe, key, result == 0 ? made : old);
+    RecipeSources other = result == 0 ? old : made;
+    for (size_t i = 0; i < other.count; i++) free(other.item[i].path);
+    free(other.item);
+    return result;
+}
+
 /* The value of a key; its first event is the current one. */
 static int read_value(Reader *r, const RecipeKey *key) {
     if (is_null(r)) return recipe_key_reset(r->recipe, key, r->name, r->error);
     if (key->range.kind == KIND_LIST) return read_list(r, key, false);
+    if (key->range.kind == KIND_SOURCES && r->event.type == YAML_SEQUENCE_START_EVENT)
+        return read_sources(r, key, false);
     if (r->event.type != YAML_SCALAR_EVENT) return recipe_key_mismatch(key, found(r), place_of(r).text, r->error);
     return recipe_key_set(r->recipe, key, scalar(r), is_quoted(r), place_of(r).text, r->error);
 }
@@ -255,7 +322,7 @@ static int read_only_list(Reader *r, const void *context) {
     bool empty;
     if (begin_document(r, &empty) != 0) return -1;
     if (empty) return recipe_key_reset(r->recipe, key, r->name, r->error);
-    return read_list(r, key, true);
+    return key->range.kind == KIND_SOURCES ? read_sources(r, key, true) : read_list(r, key, true);
 }
 
 /* The key that "a.b=value" names. */
@@ -291,7 +358,8 @@ int recipe_set(Recipe *recipe, const char *assignment, Error *error) {
     free(name);
     if (key == NULL) return -1;
     const char *value = equals + 1;
-    if (key->range.kind != KIND_LIST) return recipe_key_set(recipe, key, value, false, "--set", error);
+    if (key->range.kind != KIND_LIST && (key->range.kind != KIND_SOURCES || value[0] != '['))
+        return recipe_key_set(recipe, key, value, false, "--set", error);
     char place[80];
     snprintf(place, sizeof place, "--set %s", key->name);
     Reader r = {.text = value, .bytes = strlen(value), .name = place, .recipe = recipe, .error = error};
@@ -309,7 +377,7 @@ static int check(Recipe *r, const char *name, Error *error) {
                       : r->data.prompts == NULL ? "prompts are taken from them, unless \"data.prompts\" is given"
                       : r->mix.gamma > 0        ? "mix.gamma asks for a share of them"
                                                 : NULL;
-    if (r->data.offline == NULL && use != NULL)
+    if (r->data.offline.count == 0 && use != NULL)
         return error_set(error, ERROR_USAGE, "%s: the key \"data.offline\" (preference pairs) is missing: %s", name,
                          use);
     if (recipe_parity_apply(r, error) != 0) return -1;

@@ -50,8 +50,20 @@ typedef struct {
     size_t count;
 } RecipeList;
 
+/* A data set in several files; of each row, `weight` copies are taken. */
+typedef struct {
+    char *path;
+    double weight; // > 0
+} RecipeSource;
+
+typedef struct {
+    RecipeSource *item; // (count)
+    size_t count;
+} RecipeSources;
+
 /* X(group, type, key, default or NULL, kind and range, FIXED or FREE, meaning). Kinds:
  *   PATH, NEEDED_PATH   char *, NULL where not given     TEXT   char *, never NULL     LIST   RecipeList of texts
+ *   SOURCES             RecipeSources: a path, or a list of paths and of {path: PATH, weight: NUMBER}
  *   WHOLE(low, high)    size_t or uint64_t               FLAG   bool                   ONE_OF("a|b")   an enum above
  *   REAL(low, high) ABOVE(low, high) BELOW(low, high)    double; ABOVE excludes low, BELOW excludes high */
 // clang-format off
@@ -74,7 +86,9 @@ typedef struct {
       "TRL's DPOTrainer 1.x, or the scripts of the DICE paper")
 
 #define RECIPE_DATA(X, group) \
-    X(group, char *, offline, NULL, PATH, FIXED, "preference pairs D_off: JSON lines or a JSON array, also as .gz") \
+    X(group, RecipeSources, offline, NULL, SOURCES, FIXED, \
+      "preference pairs D_off: JSON lines or a JSON array, also as .gz. Of several files, `weight: 2` takes each pair " \
+      "twice, `weight: 0.3` about 3 of 10, drawn from the seed") \
     X(group, char *, prompts, NULL, PATH, FIXED, "prompts to sample for; without it: the prompts of `data.offline`") \
     X(group, char *, validation, NULL, PATH, FIXED, "held-out preference pairs") \
     X(group, size_t, validation_pairs, "0", WHOLE(0, 1000000000), FIXED, \

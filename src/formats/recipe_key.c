@@ -13,6 +13,8 @@ _Static_assert(sizeof(RecipeChat) == sizeof(int), "a ONE_OF field is stored as a
     { .kind = KIND_PATH }
 #define NEEDED_PATH                                                                                                    \
     { .kind = KIND_PATH, .needed = true }
+#define SOURCES                                                                                                        \
+    { .kind = KIND_SOURCES }
 #define TEXT                                                                                                           \
     { .kind = KIND_TEXT }
 #define LIST                                                                                                           \
@@ -124,6 +126,9 @@ void recipe_key_expected(const RecipeKey *key, Buffer *out) {
     case KIND_PATH:
         buffer_append_text(out, "a path");
         break;
+    case KIND_SOURCES:
+        buffer_append_text(out, "a path, or a list of paths and of {path: PATH, weight: NUMBER}");
+        break;
     case KIND_TEXT:
         buffer_append_text(out, "a text");
         break;
@@ -232,6 +237,23 @@ static int set_text(Recipe *recipe, const RecipeKey *key, const char *text, cons
     return 0;
 }
 
+static void free_sources(RecipeSources *sources) {
+    for (size_t i = 0; i < sources->count; i++) free(sources->item[i].path);
+    free(sources->item);
+    *sources = (RecipeSources){0};
+}
+
+RecipeSources recipe_key_take_sources(Recipe *recipe, const RecipeKey *key) {
+    RecipeSources *sources = field(recipe, key), taken = *sources;
+    *sources = (RecipeSources){0};
+    return taken;
+}
+
+void recipe_key_put_sources(Recipe *recipe, const RecipeKey *key, RecipeSources sources) {
+    free_sources(field(recipe, key));
+    memcpy(field(recipe, key), &sources, sizeof sources);
+}
+
 bool recipe_key_is_empty(const char *text) {
     return text[0] == 0 || strcmp(text, "~") == 0 || strcmp(text, "null") == 0 || strcmp(text, "Null") == 0 ||
            strcmp(text, "NULL") == 0;
@@ -240,6 +262,8 @@ bool recipe_key_is_empty(const char *text) {
 int recipe_key_reset(Recipe *recipe, const RecipeKey *key, const char *place, Error *error) {
     if (key->range.kind == KIND_LIST)
         recipe_key_set_list(recipe, key, (RecipeList){0});
+    else if (key->range.kind == KIND_SOURCES)
+        recipe_key_free(recipe, key);
     else if (key->range.kind == KIND_PATH)
         return set_text(recipe, key, NULL, place, error);
     else
@@ -251,8 +275,17 @@ int recipe_key_set(Recipe *recipe, const RecipeKey *key, const char *text, bool 
                    Error *error) {
     const RecipeRange *range = &key->range;
     bool is_text = range->kind == KIND_PATH || range->kind == KIND_TEXT;
-    if (recipe_key_is_empty(text) && (!quoted || range->kind == KIND_PATH))
+    if (recipe_key_is_empty(text) && (!quoted || range->kind == KIND_PATH || range->kind == KIND_SOURCES))
         return recipe_key_reset(recipe, key, place, error);
+    if (range->kind == KIND_SOURCES) {
+        RecipeSources old = recipe_key_take_sources(recipe, key);
+        if (recipe_key_add_source(recipe, key, text, NULL, place, error) != 0) {
+            recipe_key_put_sources(recipe, key, old);
+            return -1;
+        }
+        free_sources(&old);
+        return 0;
+    }
     if (is_text) return set_text(recipe, key, text, place, error);
     union {
         uint64_t whole;
@@ -271,6 +304,25 @@ int recipe_key_set(Recipe *recipe, const RecipeKey *key, const char *text, bool 
     return 0;
 }
 
+int recipe_key_add_source(Recipe *recipe, const RecipeKey *key, const char *path, const char *weight, const char *place,
+                          Error *error) {
+    static const RecipeRange above_0 = {.kind = KIND_REAL, .low = 0, .high = 1000, .above = true};
+    RecipeSources *sources = field(recipe, key);
+    double number = 1;
+    if (path == NULL || recipe_key_is_empty(path))
+        return error_set(error, ERROR_USAGE, "%s: an entry of %s has no path", place, key->name);
+    if (weight != NULL && !read_real(weight, &above_0, &number))
+        return error_set(error, ERROR_USAGE,
+                         "%s: a weight of %s is %s where a number above 0, at most 1000 was expected", place, key->name,
+                         shown(weight).text);
+    RecipeSource *grown = realloc(sources->item, (sources->count + 1) * sizeof *grown);
+    if (grown != NULL) sources->item = grown;
+    char *resolved = grown == NULL ? NULL : resolve(recipe, path);
+    if (resolved == NULL) return error_set(error, ERROR_MEMORY, "%s: no memory for %s", place, key->name);
+    sources->item[sources->count++] = (RecipeSource){resolved, number};
+    return 0;
+}
+
 void recipe_list_free(RecipeList *list) {
     for (size_t i = 0; i < list->count; i++) free(list->item[i]);
     free(list->item);
@@ -285,12 +337,14 @@ void recipe_key_set_list(Recipe *recipe, const RecipeKey *key, RecipeList list) 
 void recipe_key_free(Recipe *recipe, const RecipeKey *key) {
     void *place = field(recipe, key);
     if (key->range.kind == KIND_LIST) recipe_list_free(place);
+    if (key->range.kind == KIND_SOURCES) free_sources(place);
     if (key->range.kind != KIND_PATH && key->range.kind != KIND_TEXT) return;
     free(*(char **)place);
     *(char **)place = NULL;
 }
 
 bool recipe_key_given(const Recipe *recipe, const RecipeKey *key) {
+    if (key->range.kind == KIND_SOURCES) return ((const RecipeSources *)field_of(recipe, key))->count > 0;
     return key->range.kind != KIND_PATH || *(char *const *)field_of(recipe, key) != NULL;
 }
 
@@ -328,6 +382,20 @@ static void append_real(Buffer *out, double value) {
     buffer_append_text(out, text);
 }
 
+/* One file with weight 1 as a path. */
+static void append_sources(Buffer *out, const Recipe *recipe, const RecipeSources *sources) {
+    bool plain = sources->count == 1 && sources->item[0].weight == 1;
+    if (sources->count == 0) buffer_append_text(out, "null");
+    for (size_t i = 0; i < sources->count; i++) {
+        if (!plain) buffer_append_text(out, i == 0 ? "[{\"path\":" : ",{\"path\":");
+        append_path(out, recipe, sources->item[i].path);
+        if (plain) continue;
+        buffer_append_text(out, ",\"weight\":");
+        append_real(out, sources->item[i].weight);
+        buffer_append_text(out, i + 1 == sources->count ? "}]" : "}");
+    }
+}
+
 static void append_choice(Buffer *out, const char *choices, int index) {
     for (; index > 0; index--) choices += strcspn(choices, "|") + 1;
     buffer_append(out, choices, strcspn(choices, "|"));
@@ -341,6 +409,9 @@ void recipe_key_format(const Recipe *recipe, const RecipeKey *key, Buffer *out) 
             append_path(out, recipe, *(char *const *)value);
         else
             buffer_append_text(out, "null");
+        break;
+    case KIND_SOURCES:
+        append_sources(out, recipe, value);
         break;
     case KIND_TEXT:
         append_json(out, json_string(*(char *const *)value));

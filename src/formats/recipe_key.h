@@ -5,7 +5,7 @@
 #pragma once
 #include "formats/recipe.h"
 
-typedef enum { KIND_PATH, KIND_TEXT, KIND_LIST, KIND_WHOLE, KIND_REAL, KIND_FLAG, KIND_ONE_OF } RecipeKind;
+typedef enum { KIND_PATH, KIND_SOURCES, KIND_TEXT, KIND_LIST, KIND_WHOLE, KIND_REAL, KIND_FLAG, KIND_ONE_OF } RecipeKind;
 
 typedef struct {
     RecipeKind kind;
@@ -49,13 +49,20 @@ int recipe_key_set(Recipe *recipe, const RecipeKey *key, const char *text, bool 
                    Error *error);
 /* Sets a LIST; takes the items over, also on an error. */
 void recipe_key_set_list(Recipe *recipe, const RecipeKey *key, RecipeList list);
+/* Appends to SOURCES; an empty path, or a weight that is not above 0 and at most 1000, is ERROR_USAGE. */
+int recipe_key_add_source(Recipe *recipe, const RecipeKey *key, const char *path, const char *weight,
+                          const char *place, Error *error);
+/* Takes what SOURCES holds out and leaves it empty, and puts it back for what it holds then: a list that turns out to be
+ * wrong changes nothing. */
+RecipeSources recipe_key_take_sources(Recipe *recipe, const RecipeKey *key);
+void recipe_key_put_sources(Recipe *recipe, const RecipeKey *key, RecipeSources sources);
 /* Sets the default. */
 int recipe_key_reset(Recipe *recipe, const RecipeKey *key, const char *place, Error *error);
 void recipe_key_free(Recipe *recipe, const RecipeKey *key);
 /* ERROR_USAGE: `found` ("a list") where the key's kind was expected. */
 int recipe_key_mismatch(const RecipeKey *key, const char *found, const char *place, Error *error);
 
-/* Whether a PATH is there; true for other kinds. */
+/* Whether a PATH or SOURCES is there; true for other kinds. */
 bool recipe_key_given(const Recipe *recipe, const RecipeKey *key);
 /* Appends the value: numbers in their shortest exact form, texts and lists as JSON, null for a path not given. */
 void recipe_key_format(const Recipe *recipe, const RecipeKey *key, Buffer *out);

@@ -435,6 +435,29 @@ static void the_papers_scripts_may_be_followed(void **state) {
     done(&run, &recipe);
 }
 
+/* Of a file with weight 2 every pair is trained on twice, of one with weight 0.5 some; a later change of one is seen. */
+static void offline_pairs_may_come_from_several_files(void **state) {
+    (void)state;
+    static const char *const sets[] = {
+        "data.offline=[{path: pairs.jsonl, weight: 2}, {path: more.jsonl, weight: 0.5}]"};
+    DiceRun run;
+    Recipe recipe = recipe_of("several", sets, 1);
+    put_pairs("more.jsonl", 6, 20);
+    assert_int_equal(dice_run_open(&run, &recipe, &kernels, false, NULL, &error), 0);
+    size_t count[2] = {0}, held[2] = {0};
+    for (size_t i = 0; i < run.train_pairs; i++) count[run.train_pair[i]->file]++;
+    for (size_t i = 0; i < run.validations; i++) held[run.validation[i]->file]++;
+    assert_true(run.data.pairs == 17 && run.validations == 2);
+    assert_int_equal(count[0], 2 * (11 - held[0]));
+    assert_true(count[1] > 0 && count[1] < 6 - held[1]);
+    dice_run_close(&run);
+    put_pairs("more.jsonl", 7, 20);
+    assert_int_equal(dice_run_open(&run, &recipe, &kernels, false, NULL, &error), -1);
+    assert_true(error.code == ERROR_MISMATCH && strstr(error.message, "more.jsonl") != NULL);
+    put_pairs("more.jsonl", 6, 20);
+    recipe_free(&recipe);
+}
+
 /* A finished run goes on when it is given more rounds, and its first rounds stay. */
 static void rounds_may_be_added(void **state) {
     (void)state;
@@ -530,6 +553,7 @@ int main(void) {
         cmocka_unit_test(small_gaps_may_be_dropped),
         cmocka_unit_test(pairs_may_be_anchored_and_doubted),
         cmocka_unit_test(the_papers_scripts_may_be_followed),
+        cmocka_unit_test(offline_pairs_may_come_from_several_files),
         cmocka_unit_test(rounds_may_be_added),
         cmocka_unit_test(every_safe_point_can_be_left),
         cmocka_unit_test(a_plan_writes_nothing),

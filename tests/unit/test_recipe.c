@@ -431,6 +431,58 @@ static void the_documentation_is_the_reference(void **state) {
     buffer_free(&out);
 }
 
+/* Several files with weights: from the file, from --set, in the canonical text, and what is wrong with them. */
+static void offline_may_be_several_files(void **state) {
+    (void)state;
+    static const char *const same[][2] = {
+        {"model: m\noutput: o\ndata:\n  offline:\n    - a.jsonl\n    - {path: /x/b.gz, weight: 0.25}\n    - {weight: "
+         "2, path: "
+         "c}\n",
+         NULL},
+        {MINIMAL, "data.offline=[a.jsonl, {path: /x/b.gz, weight: 0.25}, {path: c, weight: 2}]"}};
+    for (size_t i = 0; i < 2; i++) {
+        Recipe r = parsed(same[i][0], same[i][1]);
+        Buffer text = {0};
+        const RecipeSources *s = &r.data.offline;
+        assert_true(s->count == 3 && s->item[0].weight == 1 && s->item[1].weight == 0.25 && s->item[2].weight == 2);
+        assert_string_equal(s->item[0].path, "/home/a.jsonl");
+        assert_string_equal(s->item[1].path, "/x/b.gz");
+        recipe_canonical(&r, &text);
+        assert_non_null(strstr(text.data, "data.offline: [{\"path\":\"a.jsonl\",\"weight\":1},{\"path\":\"/x/b.gz\","
+                                          "\"weight\":0.25},{\"path\":\"c\",\"weight\":2}]\n"));
+        buffer_free(&text);
+        recipe_free(&r);
+    }
+    Recipe r = parsed(MINIMAL, "data.offline=[{path: d.jsonl}]"); // the same as the path alone
+    Buffer text = {0};
+    Error error = {0};
+    recipe_canonical(&r, &text);
+    assert_non_null(strstr(text.data, "data.offline: \"d.jsonl\"\n"));
+    assert_int_equal(recipe_set(&r, "data.offline=[x, {path: y, weight: 0}]", &error), -1); // then it is as it was
+    assert_true(r.data.offline.count == 1 && strcmp(r.data.offline.item[0].path, "/home/d.jsonl") == 0);
+    buffer_free(&text);
+    recipe_free(&r);
+    static const char *const bad[][2] = {
+        {"{offline: [{path: a, weight: -1}]}",
+         "a weight of data.offline is -1 where a number above 0, at most 1000 was expected"},
+        {"{offline: [{path: a, weight: nan}]}", "a weight of data.offline is nan where a number"},
+        {"{offline: [{weight: 1}]}", "an entry of data.offline has no path"},
+        {"{offline: [{path: a, path: b}]}",
+         "path stands in data.offline where path or weight, each once, was expected"},
+        {"{offline: [{path: a, wieght: 2}]}", "wieght stands in data.offline where path or weight"},
+        {"{offline: [{path: [a]}]}", "data.offline is a list where a path, or a list of paths"},
+        {"{offline: [[a]]}", "data.offline is a list where a path, or a list of paths"},
+        {"{offline: {path: a}}", "data.offline is a group of keys where a path, or a list"},
+        {"{offline: []}", "the key \"data.offline\" (preference pairs) is missing"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char whole[200];
+        error = (Error){0};
+        snprintf(whole, sizeof whole, "model: m\noutput: o\ndata: %s\n", bad[i][0]);
+        if (parse(&r, whole, NULL, &error) == 0) fail_msg("accepted: %s", whole);
+        if (error.code != ERROR_USAGE || strstr(error.message, bad[i][1]) == NULL) fail_msg("%s", error.message);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_schema),
@@ -446,6 +498,7 @@ int main(void) {
         cmocka_unit_test(a_failed_set_changes_nothing),
         cmocka_unit_test(paths_start_at_the_recipe),
         cmocka_unit_test(canonical_text_holds_what_decides_results),
+        cmocka_unit_test(offline_may_be_several_files),
         cmocka_unit_test(numbers_come_back_exactly),
         cmocka_unit_test(differences_are_listed_both_ways),
         cmocka_unit_test(the_documentation_is_the_reference),
