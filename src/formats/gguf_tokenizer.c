@@ -1,4 +1,6 @@
 #include "formats/gguf_tokenizer.h"
+
+#include "base/buffer.h"
 #include "formats/spm_merges.h"
 #include "formats/tokenizer_document.h"
 
@@ -15,6 +17,11 @@ enum { TYPE_UNKNOWN = 2, TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TOKEN_BYTES_MA
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"                \
     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
 
+#define WORD_TEKKEN                                                                                                    \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+|"                       \
+    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*|\\p{N}|"                \
+    " ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
 /* How a byte-level tokenizer cuts text, by tokenizer.ggml.pre. */
 typedef struct {
     const char *name;
@@ -23,14 +30,26 @@ typedef struct {
     bool nfc, ignore_merges, add_bos;
 } PreTokenizer;
 
+/* Families share a row's rules under several names. */
 static const PreTokenizer pre_tokenizers[] = {
     {.name = "gpt-2"},
     {.name = "default"},
+    {.name = "phi-2"},
+    {.name = "mpt"},
+    {.name = "olmo"},
     {.name = "smollm", .digits = true},
+    {.name = "starcoder", .digits = true},
+    {.name = "refact", .digits = true},
+    {.name = "codeshell", .digits = true},
     {.name = "llama-bpe", .word = WORD_LLAMA3, .ignore_merges = true, .add_bos = true},
-    {.name = "qwen2", .word = WORD_QWEN2, .nfc = true}};
-
-static const char *const supported = "gpt-2, default, smollm, llama-bpe, qwen2";
+    {.name = "llama3", .word = WORD_LLAMA3, .ignore_merges = true, .add_bos = true},
+    {.name = "llama-v3", .word = WORD_LLAMA3, .ignore_merges = true, .add_bos = true},
+    {.name = "smaug-bpe", .word = WORD_LLAMA3},
+    {.name = "dbrx", .word = WORD_LLAMA3},
+    {.name = "qwen2", .word = WORD_QWEN2, .nfc = true},
+    {.name = "deepseek-r1-qwen", .word = WORD_QWEN2},
+    {.name = "tekken", .word = WORD_TEKKEN, .ignore_merges = true, .add_bos = true}};
+enum { PRE_TOKENIZERS = sizeof pre_tokenizers / sizeof *pre_tokenizers };
 
 static int no_memory(const Gguf *g, Error *error) {
     return error_set(error, ERROR_MEMORY, "%s: no memory for its tokenizer", gguf_name(g));
@@ -112,11 +131,18 @@ static int read_merges(const Gguf *g, json_t *merges, Error *error) {
 static const PreTokenizer *find_pre(const Gguf *g, Error *error) {
     GgufString name = {"gpt-2", 5};
     if (gguf_string(g, "tokenizer.ggml.pre", &name, error) != 0) return NULL;
-    for (size_t i = 0; i < sizeof pre_tokenizers / sizeof *pre_tokenizers; i++)
-        if (equals(name, pre_tokenizers[i].name)) return &pre_tokenizers[i];
+    Buffer supported = {0};
+    for (size_t i = 0; i < PRE_TOKENIZERS; i++) {
+        if (equals(name, pre_tokenizers[i].name)) {
+            buffer_free(&supported);
+            return &pre_tokenizers[i];
+        }
+        buffer_format(&supported, "%s%s", i > 0 ? ", " : "", pre_tokenizers[i].name);
+    }
     error_set(error, ERROR_UNSUPPORTED,
               "%s: the pre-tokenizer \"%.*s\" (tokenizer.ggml.pre) is not supported; supported are %s", gguf_name(g),
-              name.bytes < 60 ? (int)name.bytes : 60, name.text, supported);
+              name.bytes < 60 ? (int)name.bytes : 60, name.text, supported.data == NULL ? "" : supported.data);
+    buffer_free(&supported);
     return NULL;
 }
 

@@ -4,7 +4,9 @@
  * SentencePiece BPE). Left out are the rules that cut text into pieces; they follow from a name, tokenizer.ggml.pre.
  *
  *   gpt2    vocabulary and merges as they are; pre-tokenizer and normalizer by name:
- *           smollm, gpt-2 (also default, or no name), llama-bpe, qwen2; another name is ERROR_UNSUPPORTED
+ *           gpt-2, default, phi-2, mpt, olmo (or no name); smollm, starcoder, refact, codeshell: digits one by one;
+ *           llama-bpe, llama3, llama-v3, smaug-bpe, dbrx; qwen2, deepseek-r1-qwen; tekken; another name is
+ *           ERROR_UNSUPPORTED
  *   llama   merges = all splits of every token into two tokens, best score first [GT-1]; byte fallback; a space becomes
  *           U+2581, one is put in front unless add_space_prefix is false
  *

@@ -76,6 +76,10 @@ def find(name, sha256, directory, files):
             seen = True
             if _sha256(path) == sha256:
                 return path
+    for folder in _folders(directory, files):  # under another name
+        for path in sorted(folder.glob(f"*{pathlib.Path(name).suffix}")) if folder.is_dir() else []:
+            if _sha256(path) == sha256:
+                return path
     why = "is there with another content" if seen else "is not there"
     raise CannotLook(f"{name} (SHA-256 {sha256[:16]}...) {why}; name its folder with --files")
 

@@ -2,6 +2,7 @@
 #include "formats/gguf_tokenizer.h"
 #include "gguf_build.h"
 #include "json_torture.h"
+#include "text/bpe_tokenizer.h"
 
 static json_t *parse(const char *text) {
     Error error;
@@ -79,6 +80,11 @@ static void cuts_text_as_the_name_says(void **state) {
                  {"gpt-2", "ByteLevel", NULL, false, false, false},
                  {"default", "ByteLevel", NULL, false, false, false},
                  {"llama-bpe", "Sequence", "\\p{N}{1,3}|", false, true, true},
+                 {"llama-v3", "Sequence", "\\p{N}{1,3}|", false, true, true},
+                 {"smaug-bpe", "Sequence", "\\p{N}{1,3}|", false, false, false},
+                 {"starcoder", "Sequence", NULL, false, false, false},
+                 {"tekken", "Sequence", "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*", false, true, true},
+                 {"deepseek-r1-qwen", "Sequence", "|\\p{N}| ?[", false, false, false},
                  {"qwen2", "Sequence", "|\\p{N}| ?[", true, false, false}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         GgufBuild b = {0};
@@ -98,15 +104,20 @@ static void cuts_text_as_the_name_says(void **state) {
         assert_int_equal(json_is_true(json_object_get(json_object_get(d, "model"), "ignore_merges")),
                          cases[i].ignore_merges);
         assert_int_equal(json_is_object(json_object_get(d, "post_processor")), cases[i].bos);
+        Tokenizer *t; // its parts are ones that the tokenizer has
+        if (tokenizer_from_json(&t, d, "m", &error) != 0) fail_msg("%s: %s", cases[i].name, error.message);
+        tokenizer_free(t);
         json_decref(d);
     }
     GgufBuild b = {0};
     Error error = {0};
-    byte_level(&b, "tekken");
+    byte_level(&b, "viking");
     assert_null(document_of(&b, &error));
     assert_int_equal(error.code, ERROR_UNSUPPORTED);
-    assert_string_equal(error.message, "m.gguf: the pre-tokenizer \"tekken\" (tokenizer.ggml.pre) is not supported; "
-                                       "supported are gpt-2, default, smollm, llama-bpe, qwen2");
+    assert_string_equal(error.message, "m.gguf: the pre-tokenizer \"viking\" (tokenizer.ggml.pre) is not supported; "
+                                       "supported are gpt-2, default, phi-2, mpt, olmo, smollm, starcoder, refact, "
+                                       "codeshell, llama-bpe, llama3, llama-v3, smaug-bpe, dbrx, qwen2, "
+                                       "deepseek-r1-qwen, tekken");
 }
 
 static void spm(GgufBuild *b) {
