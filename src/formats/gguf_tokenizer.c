@@ -59,13 +59,46 @@ static bool equals(GgufString s, const char *text) {
     return s.bytes == strlen(text) && memcmp(s.text, text, s.bytes) == 0;
 }
 
-/* The whole list of tokens, as the member "vocab" will be. */
-static int read_vocabulary(const Gguf *g, json_t *vocab, GgufArray tokens, Error *error) {
-    if (tokens.count == 0 || tokens.count > TOKENS_MAX)
+/* The tokens one after another, with their types. */
+typedef struct {
+    GgufArray tokens, types; // types: of none where the file has none
+    bool spm;
+    Buffer text; // of the token at hand, where it is not as in the file
+} TokenReader;
+
+static int token_reader_begin(TokenReader *r, const Gguf *g, bool spm, Error *error) {
+    *r = (TokenReader){.spm = spm};
+    if (gguf_strings(g, "tokenizer.ggml.tokens", &r->tokens, error) != 0 ||
+        gguf_numbers(g, "tokenizer.ggml.token_type", &r->types, error) != 0)
+        return -1;
+    if (r->tokens.count == 0 || r->tokens.count > TOKENS_MAX)
         return error_set(error, ERROR_INPUT, "%s: tokenizer.ggml.tokens has %zu tokens; 1 to %d were expected",
-                         gguf_name(g), tokens.count, TOKENS_MAX);
-    for (json_int_t id = 0; tokens.count > 0; id++) {
-        GgufString t = gguf_next_string(&tokens);
+                         gguf_name(g), r->tokens.count, TOKENS_MAX);
+    if (r->types.count == 0 || r->types.count == r->tokens.count) return 0;
+    return error_set(error, ERROR_INPUT, "%s: has %zu tokens, but %zu token types", gguf_name(g), r->tokens.count,
+                     r->types.count);
+}
+
+/* The next token; *type is 0 where the file has none. Those who write GGUF files spell U+2581 in user-defined pieces of
+ * SentencePiece as a space, which no piece has: it is spelled back [GT-3]. */
+static GgufString token_reader_next(TokenReader *r, double *type) {
+    GgufString t = gguf_next_string(&r->tokens);
+    *type = r->types.count > 0 ? gguf_next_number(&r->types) : 0;
+    if (!r->spm || *type != TYPE_USER_DEFINED || memchr(t.text, ' ', t.bytes) == NULL) return t;
+    buffer_clear(&r->text);
+    for (size_t i = 0; i < t.bytes; i++)
+        if (t.text[i] == ' ')
+            buffer_append_text(&r->text, "\u2581");
+        else
+            buffer_append(&r->text, t.text + i, 1);
+    return r->text.failed ? t : (GgufString){r->text.data, r->text.size};
+}
+
+/* The whole list of tokens, as the member "vocab" will be. */
+static int read_vocabulary(const Gguf *g, json_t *vocab, TokenReader *r, Error *error) {
+    for (json_int_t id = 0; r->tokens.count > 0; id++) {
+        double type;
+        GgufString t = token_reader_next(r, &type);
         const json_t *other = t.bytes > TOKEN_BYTES_MAX ? NULL : json_object_getn(vocab, t.text, t.bytes);
         if (t.bytes > TOKEN_BYTES_MAX)
             return error_set(error, ERROR_INPUT, "%s: token %lld has %zu bytes, at most %d were expected", gguf_name(g),
@@ -90,16 +123,11 @@ static bool takes_space_behind(const Gguf *g, GgufString token) {
 }
 
 /* [GT-2] */
-static int read_added(const Gguf *g, json_t *added, GgufArray tokens, bool spm, Error *error) {
-    GgufArray types;
-    if (gguf_numbers(g, "tokenizer.ggml.token_type", &types, error) != 0) return -1;
-    if (types.count != 0 && types.count != tokens.count)
-        return error_set(error, ERROR_INPUT, "%s: has %zu tokens, but %zu token types", gguf_name(g), tokens.count,
-                         types.count);
-    for (json_int_t id = 0; types.count > 0; id++) {
-        GgufString t = gguf_next_string(&tokens);
-        double type = gguf_next_number(&types);
-        bool special = type == TYPE_CONTROL || (spm && type == TYPE_UNKNOWN);
+static int read_added(const Gguf *g, json_t *added, TokenReader *r, Error *error) {
+    for (json_int_t id = 0; r->types.count > 0; id++) {
+        double type;
+        GgufString t = token_reader_next(r, &type);
+        bool special = type == TYPE_CONTROL || (r->spm && type == TYPE_UNKNOWN);
         if (!special && type != TYPE_USER_DEFINED) continue;
         if (t.bytes == 0)
             return error_set(error, ERROR_INPUT, "%s: the special token %lld is empty", gguf_name(g), (long long)id);
@@ -198,21 +226,28 @@ static int post_processor(const Gguf *g, bool add_bos, json_t **processor, Error
     return result;
 }
 
-/* [GT-1] */
-static int read_scores(const Gguf *g, const json_t *vocab, json_t *merges, GgufArray tokens, Error *error) {
-    GgufArray scores;
-    if (gguf_numbers(g, "tokenizer.ggml.scores", &scores, error) != 0) return -1;
-    if (scores.count != tokens.count)
+/* [GT-1] A user-defined piece is always found whole: it comes before all others, whatever score the file gives it. */
+static int read_scores(const Gguf *g, json_t *vocab, json_t *merges, Error *error) {
+    GgufArray scores, types;
+    size_t count = json_object_size(vocab), bytes;
+    const char *token;
+    json_t *id;
+    if (gguf_numbers(g, "tokenizer.ggml.scores", &scores, error) != 0 ||
+        gguf_numbers(g, "tokenizer.ggml.token_type", &types, error) != 0)
+        return -1;
+    if (scores.count != count)
         return error_set(error, ERROR_INPUT, "%s: has %zu tokens, but %zu scores (tokenizer.ggml.scores)", gguf_name(g),
-                         tokens.count, scores.count);
-    size_t count = tokens.count;
+                         count, scores.count);
     SpmPiece *piece = calloc(count + 1, sizeof *piece);
     int result = piece == NULL ? no_memory(g, error) : 0;
+    if (result == 0) {
+        json_object_keylen_foreach(vocab, token, bytes, id) piece[json_integer_value(id)] = (SpmPiece){token, bytes, 0};
+    }
     for (size_t i = 0; i < count && result == 0; i++) {
-        GgufString token = gguf_next_string(&tokens);
-        piece[i] = (SpmPiece){token.text, token.bytes, gguf_next_number(&scores)};
+        piece[i].score = gguf_next_number(&scores);
         if (isnan(piece[i].score))
             result = error_set(error, ERROR_INPUT, "%s: the score of token %zu is not a number", gguf_name(g), i);
+        if (types.count > 0 && gguf_next_number(&types) == TYPE_USER_DEFINED) piece[i].score = INFINITY;
     }
     if (result == 0) result = spm_merges(piece, count, vocab, merges, gguf_name(g), error);
     free(piece);
@@ -254,15 +289,22 @@ static int assemble(const Gguf *g, const PreTokenizer *pre, json_t *vocab, json_
     return *document == NULL ? no_memory(g, error) : 0;
 }
 
+/* One walk over all tokens. */
+static int read_tokens(const Gguf *g, bool spm, int (*read)(const Gguf *, json_t *, TokenReader *, Error *),
+                       json_t *out, Error *error) {
+    TokenReader reader;
+    int result = token_reader_begin(&reader, g, spm, error);
+    if (result == 0) result = read(g, out, &reader, error);
+    buffer_free(&reader.text);
+    return result;
+}
+
 int gguf_tokenizer_json(const Gguf *gguf, json_t **document, Error *error) {
     GgufString model = {0};
-    GgufArray tokens;
     const PreTokenizer *pre = NULL;
     json_t *vocab = json_object(), *merges = json_array(), *added = json_array();
     int result = -1;
-    if (gguf_string(gguf, "tokenizer.ggml.model", &model, error) != 0 ||
-        gguf_strings(gguf, "tokenizer.ggml.tokens", &tokens, error) != 0)
-        goto done;
+    if (gguf_string(gguf, "tokenizer.ggml.model", &model, error) != 0) goto done;
     bool spm = equals(model, "llama");
     if (!spm && !equals(model, "gpt2")) {
         error_set(
@@ -272,8 +314,10 @@ int gguf_tokenizer_json(const Gguf *gguf, json_t **document, Error *error) {
         goto done;
     }
     if (!spm && (pre = find_pre(gguf, error)) == NULL) goto done;
-    if (read_vocabulary(gguf, vocab, tokens, error) != 0 || read_added(gguf, added, tokens, spm, error) != 0) goto done;
-    if (spm ? read_scores(gguf, vocab, merges, tokens, error) != 0 : read_merges(gguf, merges, error) != 0) goto done;
+    if (read_tokens(gguf, spm, read_vocabulary, vocab, error) != 0 ||
+        read_tokens(gguf, spm, read_added, added, error) != 0)
+        goto done;
+    if (spm ? read_scores(gguf, vocab, merges, error) != 0 : read_merges(gguf, merges, error) != 0) goto done;
     result = assemble(gguf, pre, vocab, merges, added, document, error);
 done:
     json_decref(vocab);

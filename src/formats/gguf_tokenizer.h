@@ -11,6 +11,7 @@
  *           U+2581, one is put in front unless add_space_prefix is false
  *
  * Control (and, of "llama", unknown) tokens become special added tokens, user-defined ones plain added tokens [GT-2].
+ * User-defined pieces of "llama" have U+2581 where the file has a space [GT-3].
  * Special tokens are put in front of and behind a text as add_bos_token and add_eos_token say.
  * Source: ggml's docs/gguf.md; llama.cpp's names of pre-tokenizers; the forms that the models' own tokenizer.json have.
  * Claims: tests/unit/test_gguf_tokenizer.c. */

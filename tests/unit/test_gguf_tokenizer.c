@@ -133,6 +133,29 @@ static void spm(GgufBuild *b) {
     gguf_build_integer(b, "tokenizer.ggml.eos_token_id", 2);
 }
 
+/* [GT-3] User-defined pieces of spaces get their U+2581 back, and are merged before all others. */
+static void spells_user_defined_spaces_back(void **state) {
+    (void)state;
+    const char *const tokens[] = {"<unk>", "<s>", "\u2581", "a", "  ", "\u2581a", "<x>"};
+    const int32_t types[] = {2, 3, 1, 1, 4, 1, 4};
+    const float scores[] = {0, 0, -9, -9, -1000, -1, -1000};
+    GgufBuild b = {0};
+    Error error = {0};
+    gguf_build_string(&b, "tokenizer.ggml.model", "llama");
+    gguf_build_strings(&b, "tokenizer.ggml.tokens", tokens, 7);
+    gguf_build_numbers(&b, "tokenizer.ggml.scores", 6, scores, 7);
+    gguf_build_numbers(&b, "tokenizer.ggml.token_type", 5, types, 7);
+    gguf_build_bool(&b, "tokenizer.ggml.add_space_prefix", 0);
+    json_t *d = document_of(&b, &error);
+    if (d == NULL) fail_msg("%s", error.message);
+    const json_t *model = json_object_get(d, "model"), *added = json_object_get(d, "added_tokens");
+    expect_json(json_object_get(model, "merges"), "[[\"\u2581\", \"\u2581\"], [\"\u2581\", \"a\"]]");
+    assert_int_equal(json_integer_value(json_object_get(json_object_get(model, "vocab"), "\u2581\u2581")), 4);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(added, 2), "content")), "\u2581\u2581");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(added, 3), "content")), "<x>");
+    json_decref(d);
+}
+
 static void writes_sentencepiece_documents(void **state) { // [GT-1]
     (void)state;
     GgufBuild b = {0};
@@ -304,9 +327,9 @@ static void makes_the_document_of_smollm2(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_byte_level_documents),    cmocka_unit_test(cuts_text_as_the_name_says),
-        cmocka_unit_test(writes_sentencepiece_documents), cmocka_unit_test(refuses_with_a_reason),
-        cmocka_unit_test(names_the_special_tokens),       cmocka_unit_test(says_when_memory_is_out),
-        cmocka_unit_test(makes_the_document_of_smollm2)};
+        cmocka_unit_test(writes_byte_level_documents),     cmocka_unit_test(cuts_text_as_the_name_says),
+        cmocka_unit_test(spells_user_defined_spaces_back), cmocka_unit_test(writes_sentencepiece_documents),
+        cmocka_unit_test(refuses_with_a_reason),           cmocka_unit_test(names_the_special_tokens),
+        cmocka_unit_test(says_when_memory_is_out),         cmocka_unit_test(makes_the_document_of_smollm2)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
