@@ -209,7 +209,8 @@ static EncodeRules rules_of(const DiceRun *run) {
                          .overlong = (OverlongRule)r->data.overlong, // the same order
                          .max_prompt_tokens = r->data.max_prompt_tokens,
                          .overlong_prompt = (OverlongRule)r->data.overlong_prompt,
-                         .deduplicate = r->data.deduplicate};
+                         .deduplicate = r->data.deduplicate,
+                         .keep_all = r->data.keep_all};
 }
 
 /* Copies of pair i that are trained on: the weight of its file, what is behind its point by a draw. */
@@ -348,20 +349,13 @@ static int begin_run(DiceRun *run, Error *error) {
     return run_store_finish(run->store, result, error);
 }
 
-static void say_parity(const DiceRun *run) {
-    Buffer text = {0};
-    recipe_parity_describe(run->recipe, &text);
-    if (text.data != NULL) log_say(run->log, LOG_INFO, "%s", text.data);
-    buffer_free(&text);
-}
-
 int dice_run_open(DiceRun *run, const Recipe *recipe, const KernelTable *kernels, bool dry, const Log *log,
                   Error *error) {
     *run = (DiceRun){.recipe = recipe, .kernels = kernels, .log = log, .compute = dice_run_precision(recipe, kernels)};
     run->score_compute = recipe->reward.precision == RECIPE_SCORE_SAME      ? run->compute
                          : recipe->reward.precision == RECIPE_SCORE_FLOAT32 ? DTYPE_F32
                                                                             : DTYPE_BF16;
-    say_parity(run);
+    recipe_parity_say(recipe, log);
     int result = preference_loss_create(&run->loss, recipe, log, error);
     if (result == 0) result = dry ? prepare(run, error) : begin_run(run, error);
     if (result != 0) dice_run_close(run);

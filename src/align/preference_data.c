@@ -262,7 +262,7 @@ typedef int (*AddRow)(PreferenceData *, const EncodeRules *, PreferenceRow *, Li
 
 static int add_file(PreferenceData *data, const char *path, const EncodeRules *rules, PreferenceUse use, AddRow add,
                     const Log *log, Error *error) {
-    const PreferenceOptions options = {.use = use};
+    const PreferenceOptions options = {.use = use, .keep_empty = rules->keep_all, .keep_equal = rules->keep_all};
     PreferenceFile file;
     Buffer description = {0};
     Lists lists = {0};

@@ -29,6 +29,7 @@ typedef struct {
     size_t max_prompt_tokens; // 0: no limit
     OverlongRule overlong_prompt;
     bool deduplicate; // pairs
+    bool keep_all;    // rows with an empty answer, or with equal ones, too
 } EncodeRules;
 
 /* A prompt; `text` is its JSON (messages or a string) as it was read first. The order of keys makes no other prompt. */

@@ -1,5 +1,7 @@
 #include "cli/training_recipe.h"
 
+#include "formats/recipe_parity.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +19,7 @@ int training_recipe_read(Recipe *recipe, const Session *session, const char *mod
     for (size_t i = 0; i < presets && result == 0; i++) sets[n++] = preset[i];
     for (size_t i = 0; i < set->count && result == 0; i++) sets[n++] = set->item[i];
     if (result == 0) result = recipe_parse(recipe, "{}", 2, "--set", ".", sets, n, error);
+    if (result == 0) recipe_parity_say(recipe, &session->log);
     for (int i = 0; i < 4; i++) free(own[i]);
     free(sets);
     return result;
@@ -35,5 +38,6 @@ EncodeRules training_recipe_rules(const Recipe *recipe, const Chat *chat, const 
                          .overlong = (OverlongRule)recipe->data.overlong, // the same order
                          .max_prompt_tokens = recipe->data.max_prompt_tokens,
                          .overlong_prompt = (OverlongRule)recipe->data.overlong_prompt,
-                         .deduplicate = recipe->data.deduplicate};
+                         .deduplicate = recipe->data.deduplicate,
+                         .keep_all = recipe->data.keep_all};
 }

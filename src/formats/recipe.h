@@ -106,7 +106,9 @@ typedef struct {
     X(group, RecipeOverlong, overlong_prompt, "drop", ONE_OF("drop|keep_start|keep_end"), FIXED, \
       "what happens to a prompt that is longer: left out, or only its first or last tokens stay") \
     X(group, bool, deduplicate, "false", FLAG, FIXED, \
-      "leaves out pairs whose prompt and answers are there already; they are counted in any case")
+      "leaves out pairs whose prompt and answers are there already; they are counted in any case") \
+    X(group, bool, keep_all, "false", FLAG, FIXED, \
+      "keeps rows with an empty answer, or with equal ones, which teach nothing but their end tokens")
 
 #define RECIPE_SAMPLE(X, group) \
     X(group, size_t, responses, "16", WHOLE(2, 1024), FIXED, "responses to each prompt, K") \

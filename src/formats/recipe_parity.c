@@ -15,6 +15,8 @@ static const Row rows[] = {
      "prompt + response is cut on the right, each answer alone, its end token lost; a prompt that fills it is dropped"},
     {RECIPE_PARITY_TRL_1, "train.gradient_norm", "float32",
      "the norm by which gradients are clipped is added up in float32, and so a little too small"},
+    {RECIPE_PARITY_TRL_1, "data.keep_all", "true", "rows with an empty answer or with equal answers are trained on"},
+    {RECIPE_PARITY_TRL_1, "data.deduplicate", "false", "a pair that is there twice counts twice"},
     {RECIPE_PARITY_DICE, "reward.alpha", "grid", "the charge for length is searched in steps of 0.001, not solved"},
     {RECIPE_PARITY_DICE, "reward.reference", "previous", "rewards are against the model of the round before"},
     {RECIPE_PARITY_DICE, "reward.response_end", "stop_token", "a response ends with its end-of-turn token"},
@@ -47,4 +49,11 @@ void recipe_parity_describe(const Recipe *recipe, Buffer *out) {
     for (size_t i = 0; i < ROWS; i++)
         if (rows[i].mode == recipe->parity)
             buffer_format(out, "\n  %s: %s   %s", rows[i].key, rows[i].value, rows[i].meaning);
+}
+
+void recipe_parity_say(const Recipe *recipe, const Log *log) {
+    Buffer text = {0};
+    recipe_parity_describe(recipe, &text);
+    if (text.data != NULL) log_say(log, LOG_INFO, "%s", text.data);
+    buffer_free(&text);
 }

@@ -7,9 +7,12 @@
  *   trl-1.x   TRL's DPOTrainer 1.x as it behaves when run.        dice   the released scripts of arXiv 2406.09760
  * Claims: [RP-n] are checked by tests/unit/test_recipe_parity.c. */
 #pragma once
+#include "base/log.h"
 #include "formats/recipe.h"
 
 /* Sets the keys of recipe->parity. */
 int recipe_parity_apply(Recipe *recipe, Error *error);
 /* Appends "parity MODE: ..." and a line for each of its keys; nothing for the mode none. */
 void recipe_parity_describe(const Recipe *recipe, Buffer *out);
+/* The same, to the log. */
+void recipe_parity_say(const Recipe *recipe, const Log *log);

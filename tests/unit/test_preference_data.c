@@ -172,6 +172,24 @@ static void prompts_may_be_cut(void **state) {
     preference_data_free(&all);
 }
 
+static void rows_without_a_difference_may_be_kept(void **state) {
+    (void)state;
+    static const char *const text = "{'prompt': 'a', 'chosen': 'x', 'rejected': 'x'}\n"
+                                    "{'prompt': 'a', 'chosen': '', 'rejected': 'x'}\n"
+                                    "{'prompt': 'a', 'chosen': 'x', 'rejected': 'y'}\n";
+    EncodeRules r = rules(128);
+    PreferenceData data = {0};
+    assert_int_equal(add_pairs(&data, text, &r), 0);
+    assert_int_equal(data.pairs, 1);
+    assert_non_null(strstr(said.data, "Dropped for an empty answer: 1"));
+    preference_data_free(&data);
+    r.keep_all = true;
+    assert_int_equal(add_pairs(&data, text, &r), 0);
+    assert_int_equal(data.pairs, 3);
+    assert_text(data.pair[1].response[0], data.pair[1].length[0], "<|end|>");
+    preference_data_free(&data);
+}
+
 /* [PD-2] */
 static void pairs_may_be_deduplicated(void **state) {
     (void)state;
@@ -346,6 +364,7 @@ int main(void) {
         TEST(rows_of_ids_need_no_tokenizer),           TEST(completions_have_one_answer),
         TEST(variables_of_a_row_reach_the_template),   TEST(a_bad_row_is_placed),
         TEST(prompts_may_be_cut),                      TEST(pairs_may_be_deduplicated),
+        TEST(rows_without_a_difference_may_be_kept),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);
     buffer_free(&said);
