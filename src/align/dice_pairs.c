@@ -179,8 +179,8 @@ static int doubt_pairs(Pairing *p, const ScoredResponses *scored, Error *error) 
     return 0;
 }
 
-/* The rejected response of a prompt's pair in round 1 takes the place of this round's, unless it is the chosen text. Its
- * reward and score stay those of its own round. */
+/* The rejected response of a prompt's pair in round 1 takes the place of this round's, unless it is the chosen text.
+ * Its reward and score stay those of its own round. */
 static void anchor_pair(Pairing *p, size_t i, const RoundTable *first, const StoredPair *anchor) {
     StoredPair *pair = &p->stored[i];
     const StoredResponse *r = round_table_find(first, anchor->prompt, anchor->rejected_k);

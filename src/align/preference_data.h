@@ -44,7 +44,7 @@ typedef struct {
 
 typedef struct {
     size_t prompt_number, line;
-    size_t file; // which of the files that pairs were added from, from 0
+    size_t file;     // which of the files that pairs were added from, from 0
     int32_t *prompt; // (prompt_length) the common start of both whole texts
     size_t prompt_length;
     int32_t *response[2]; // chosen, rejected; rejected NULL where the row has one answer only
@@ -59,7 +59,7 @@ typedef struct {
     size_t prompts;
     EncodedPair *pair;
     size_t pairs;
-    size_t overlong_prompts, overlong_pairs; // dropped
+    size_t overlong_prompts, overlong_pairs;   // dropped
     size_t cut_prompts, cut_pairs, cut_starts; // prompts cut; pairs whose responses, or whose prompt, lost tokens
     size_t repeated_prompts, repeated_pairs;   // rows whose prompt, or whose whole pair, was there before
     size_t files;                              // that pairs were added from

@@ -49,9 +49,10 @@ static int plan_work(const Recipe *r, bool adapter, const HfConfig *config, cons
     double K = (double)r->sample.responses, new_tokens = (double)least(r->sample.max_new_tokens, config->max_positions);
     plan->generated_pairs = (double)counts.generated;
     plan->offline_rows = data->offline_pairs > 0 ? (double)counts.offline : 0;
-    plan->sampled_prompts = r->sample.all
-                                ? (double)data->prompts
-                                : fmin((double)data->prompts, ceil((double)round_table_prompts_for(r, counts.generated) * (1 + r->sample.spare)));
+    plan->sampled_prompts =
+        r->sample.all ? (double)data->prompts
+                      : fmin((double)data->prompts,
+                             ceil((double)round_table_prompts_for(r, counts.generated) * (1 + r->sample.spare)));
     plan->sample_forwards = plan->sampled_prompts * (data->mean_prompt + K * new_tokens);
     plan->score_forwards = plan->sample_forwards * (1 + r->reward.audit_share);
     double pairs = plan->generated_pairs + plan->offline_rows;

@@ -74,9 +74,9 @@ int rows_read(Rows *rows, const char *path, const Chat *chat, const char *system
     for (size_t i = 0; i < n && result == 0; i++) {
         PreferenceRow *row = &rows->file.rows[i];
         if (chat->tokenizer == NULL && !preference_row_is_tokens(row->prompt))
-            result =
-                error_set(error, ERROR_INPUT,
-                          "the model has no tokenizer.json or tokenizer.model, so only rows of token ids (prompt_ids, ...) can be read");
+            result = error_set(error, ERROR_INPUT,
+                               "the model has no tokenizer.json or tokenizer.model, so only rows of token ids "
+                               "(prompt_ids, ...) can be read");
         if (result == 0) result = preference_data_prepare_row(&rules, row, error);
         if (result == 0) {
             json_t *extra = preference_data_variables(&rules, row);

@@ -5,7 +5,16 @@
 #pragma once
 #include "formats/recipe.h"
 
-typedef enum { KIND_PATH, KIND_SOURCES, KIND_TEXT, KIND_LIST, KIND_WHOLE, KIND_REAL, KIND_FLAG, KIND_ONE_OF } RecipeKind;
+typedef enum {
+    KIND_PATH,
+    KIND_SOURCES,
+    KIND_TEXT,
+    KIND_LIST,
+    KIND_WHOLE,
+    KIND_REAL,
+    KIND_FLAG,
+    KIND_ONE_OF
+} RecipeKind;
 
 typedef struct {
     RecipeKind kind;
@@ -50,8 +59,8 @@ int recipe_key_set(Recipe *recipe, const RecipeKey *key, const char *text, bool 
 /* Sets a LIST; takes the items over, also on an error. */
 void recipe_key_set_list(Recipe *recipe, const RecipeKey *key, RecipeList list);
 /* Appends to SOURCES; an empty path, or a weight that is not above 0 and at most 1000, is ERROR_USAGE. */
-int recipe_key_add_source(Recipe *recipe, const RecipeKey *key, const char *path, const char *weight,
-                          const char *place, Error *error);
+int recipe_key_add_source(Recipe *recipe, const RecipeKey *key, const char *path, const char *weight, const char *place,
+                          Error *error);
 /* Takes what SOURCES holds out and leaves it empty, and puts it back for what it holds then: a list that turns out to be
  * wrong changes nothing. */
 RecipeSources recipe_key_take_sources(Recipe *recipe, const RecipeKey *key);

@@ -404,10 +404,11 @@ int run_store_put_pair(RunStore *store, const StoredPair *p, Error *error) {
     if (!isfinite(p->chosen_reward) || !isfinite(p->rejected_reward) || !isfinite(p->chosen_score) ||
         !isfinite(p->rejected_score) || !(p->doubt >= 0 && p->doubt <= 1))
         return not_finite(store, what, error);
-    const Value values[] = {value_whole(p->round),       value_whole(p->prompt),       value_whole(p->chosen_k),
-                            value_whole(p->rejected_k),  value_real(p->chosen_reward), value_real(p->rejected_reward),
-                            value_real(p->chosen_score), value_real(p->rejected_score),
-                            value_whole(p->round - p->rejected_age), value_real(p->doubt)};
+    const Value values[] = {
+        value_whole(p->round),       value_whole(p->prompt),        value_whole(p->chosen_k),
+        value_whole(p->rejected_k),  value_real(p->chosen_reward),  value_real(p->rejected_reward),
+        value_real(p->chosen_score), value_real(p->rejected_score), value_whole(p->round - p->rejected_age),
+        value_real(p->doubt)};
     return put(
         store,
         "INSERT INTO pairs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET chosen_score = chosen_score "

@@ -98,7 +98,7 @@ typedef struct {
     double chosen_reward, rejected_reward; // nats, not times beta, before length regularisation
     double chosen_score, rejected_score;   // after it
     uint32_t rejected_age;                 // rounds since the rejected response was sampled; 0: in this one
-    double doubt; // share of the loss that takes the pair the other way round, 0 to 1; 0: none
+    double doubt;                          // share of the loss that takes the pair the other way round, 0 to 1; 0: none
 } StoredPair;
 
 int run_store_put_pair(RunStore *store, const StoredPair *pair, Error *error);

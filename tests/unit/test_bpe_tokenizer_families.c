@@ -101,8 +101,7 @@ int main(void) {
         cmocka_unit_test(agrees_with_hf_on_smollm2), cmocka_unit_test(agrees_with_llama_cpp_on_smollm2),
         cmocka_unit_test(agrees_with_hf_on_gpt2),    cmocka_unit_test(agrees_with_hf_on_llama3),
         cmocka_unit_test(agrees_with_hf_on_qwen3),   cmocka_unit_test(agrees_with_hf_on_mistral),
-        cmocka_unit_test(agrees_with_hf_on_llama2),
-                                       cmocka_unit_test(agrees_with_hf_on_mistral_v3),
-                                       cmocka_unit_test(agrees_with_hf_on_gemma3),  cmocka_unit_test(agrees_on_conversations)};
+        cmocka_unit_test(agrees_with_hf_on_llama2),  cmocka_unit_test(agrees_with_hf_on_mistral_v3),
+        cmocka_unit_test(agrees_with_hf_on_gemma3),  cmocka_unit_test(agrees_on_conversations)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

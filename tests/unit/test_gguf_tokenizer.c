@@ -313,7 +313,7 @@ static void makes_the_document_of_smollm2(void **state) {
     }
     snprintf(command, sizeof command, "xz -dc '%s'", path);
     FILE *pipe = popen(command, "r");
-    json_t *want = json_loadf(pipe, 0, NULL), *found;
+    json_t *want = json_loadf(pipe, 0, NULL), *found = NULL;
     pclose(pipe);
     assert_non_null(want);
     if (gguf_open(&g, model, &error) != 0 || gguf_tokenizer_json(g, &found, &error) != 0) fail_msg("%s", error.message);

@@ -157,7 +157,8 @@ static void prompts_may_be_cut(void **state) {
     assert_int_equal(add_pairs(&data, long_rows, &r), 0);
     assert_true(data.pairs == 3 && data.cut_prompts == 1 && data.pair[2].prompt_length == r.max_prompt_tokens);
     assert_memory_equal(data.pair[2].prompt, long_one->prompt + 3, r.max_prompt_tokens * sizeof(int32_t));
-    assert_memory_equal(data.prompt[2].ids, long_one->prompt + 3, r.max_prompt_tokens * sizeof(int32_t)); // to sample for
+    assert_memory_equal(data.prompt[2].ids, long_one->prompt + 3,
+                        r.max_prompt_tokens * sizeof(int32_t)); // to sample for
     assert_non_null(strstr(said.data, "1 prompts are cut to their last"));
     preference_data_free(&data);
     r.overlong_prompt = OVERLONG_KEEP_START;
@@ -358,12 +359,18 @@ static void a_bad_row_is_placed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(pairs_are_prompt_and_two_answers),        TEST(the_same_prompt_has_one_number),
-        TEST(long_pairs_are_left_out_or_cut),          TEST(long_prompts_are_left_out),
-        TEST(a_system_message_is_added_where_none_is), TEST(references_of_the_file_are_kept),
-        TEST(rows_of_ids_need_no_tokenizer),           TEST(completions_have_one_answer),
-        TEST(variables_of_a_row_reach_the_template),   TEST(a_bad_row_is_placed),
-        TEST(prompts_may_be_cut),                      TEST(pairs_may_be_deduplicated),
+        TEST(pairs_are_prompt_and_two_answers),
+        TEST(the_same_prompt_has_one_number),
+        TEST(long_pairs_are_left_out_or_cut),
+        TEST(long_prompts_are_left_out),
+        TEST(a_system_message_is_added_where_none_is),
+        TEST(references_of_the_file_are_kept),
+        TEST(rows_of_ids_need_no_tokenizer),
+        TEST(completions_have_one_answer),
+        TEST(variables_of_a_row_reach_the_template),
+        TEST(a_bad_row_is_placed),
+        TEST(prompts_may_be_cut),
+        TEST(pairs_may_be_deduplicated),
         TEST(rows_without_a_difference_may_be_kept),
     };
     int result = cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,7 +5,7 @@
 
 static Tokenizer *tokenizer_of(const Buffer *file) {
     json_t *document, *config;
-    Tokenizer *t;
+    Tokenizer *t = NULL;
     Error error = {0};
     if (spm_model_json(file->data, file->size, "m/tokenizer.model", &document, &config, &error) != 0 ||
         tokenizer_from_json(&t, document, "m", &error) != 0)
