@@ -45,11 +45,11 @@ static void *grow(void *array, size_t count, size_t element) {
 /* What makes a prompt another one: its messages, and the variables that its row has for the chat template. */
 static char *key_of(const PreferenceRow *row) {
     json_t *own = json_object();
-    json_object_set(own, "prompt", row->prompt);
-    if (row->extra != NULL) json_object_set(own, "extra", row->extra);
-    if (row->tools != NULL) json_object_set(own, "tools", row->tools);
-    if (row->documents != NULL) json_object_set(own, "documents", row->documents);
-    char *key = json_dumps(own, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
+    int failed = json_object_set(own, "prompt", row->prompt);
+    if (row->extra != NULL) failed |= json_object_set(own, "extra", row->extra);
+    if (row->tools != NULL) failed |= json_object_set(own, "tools", row->tools);
+    if (row->documents != NULL) failed |= json_object_set(own, "documents", row->documents);
+    char *key = failed ? NULL : json_dumps(own, JSON_COMPACT | JSON_ENCODE_ANY | JSON_SORT_KEYS);
     json_decref(own);
     return key;
 }

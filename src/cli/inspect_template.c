@@ -62,7 +62,9 @@ static int find_last_answer(const Chat *chat, const ChatContext *whole, Renderin
                      : chat_template_render(chat->chat_template, &context, &prompt, NULL, error);
     while (result == 0 && begin < prompt.size && begin < r->text.size && prompt.data[begin] == r->text.data[begin])
         begin++;
-    if (result == 0 && (r->spans.spans = calloc(1, sizeof *r->spans.spans)) != NULL) {
+    if (result == 0 && (r->spans.spans = calloc(1, sizeof *r->spans.spans)) == NULL)
+        result = error_set(error, ERROR_MEMORY, "no memory for a span");
+    if (result == 0) {
         r->spans.spans[0] = (ChatSpan){.begin_byte = begin, .end_byte = end_of_answer(chat, &r->text, begin)};
         r->spans.count = r->spans.capacity = 1;
     }

@@ -166,33 +166,37 @@ static int read_spm_directory(const char *directory, const char *path, json_t **
     return result;
 }
 
-/* DIRECTORY/tokenizer.json or tokenizer.model, whichever is there; NULL and no error where none is. */
-static char *find(const char *directory) {
+/* *path: DIRECTORY/tokenizer.json or tokenizer.model, whichever is there, or NULL; -1 when memory is exhausted. */
+static int find(const char *directory, char **path) {
     static const char *const names[] = {"tokenizer.json", "tokenizer.model"};
     for (size_t i = 0; i < 2; i++) {
-        char *path = file_join(directory, names[i]);
-        if (path != NULL && file_exists(path)) return path;
-        free(path);
+        *path = file_join(directory, names[i]);
+        if (*path == NULL) return -1;
+        if (file_exists(*path)) return 0;
+        free(*path);
     }
-    return NULL;
+    *path = NULL;
+    return 0;
 }
 
 bool hf_tokenizer_is_there(const char *directory) {
-    char *path = find(directory);
+    char *path;
+    bool there = find(directory, &path) != 0 || path != NULL; // without memory, reading it says so
     free(path);
-    return path != NULL;
+    return there;
 }
 
 int hf_tokenizer_read(const char *path, json_t **tokenizer, json_t **config, char **name, Error *error) {
     bool directory = file_is_directory(path);
     *tokenizer = *config = NULL;
-    *name = directory ? find(path) : strdup(path);
-    if (*name == NULL && directory)
+    *name = NULL;
+    int result = directory ? find(path, name) : (*name = strdup(path)) == NULL ? -1 : 0;
+    if (result != 0) return no_memory(path, error);
+    if (*name == NULL)
         return error_set(error, ERROR_IO,
                          "%s: has no tokenizer.json and no tokenizer.model; give a Hugging Face checkpoint directory",
                          path);
-    int result = *name == NULL ? no_memory(path, error) : 0;
-    if (result == 0 && directory) result = read_beside(path, "tokenizer_config.json", config, error);
+    if (directory) result = read_beside(path, "tokenizer_config.json", config, error);
     if (result == 0 && !is_spm(*name))
         result = (*tokenizer = json_parse_file(*name, error)) == NULL ? -1 : 0;
     else if (result == 0)

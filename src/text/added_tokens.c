@@ -102,9 +102,10 @@ static int own_texts(AddedTokens *tokens, const Normalizer *normalizer, const ch
         }
         token->form_bytes = form.size;
         buffer_append(&form, "", 1);
-        buffer_append(&tokens->text, form.data, form.size);
+        if (form.failed && result == 0) result = error_set(error, ERROR_MEMORY, "%s: no memory for added tokens", name);
+        if (result == 0) buffer_append(&tokens->text, form.data, form.size);
     }
-    if (result == 0 && (form.failed || tokens->text.failed))
+    if (result == 0 && tokens->text.failed)
         result = error_set(error, ERROR_MEMORY, "%s: no memory for the added tokens", name);
     buffer_free(&form);
     const char *at = tokens->text.data;
