@@ -79,7 +79,7 @@ static int token_reader_begin(TokenReader *r, const Gguf *g, bool spm, Error *er
                      r->types.count);
 }
 
-/* The next token; *type is 0 where the file has none. Those who write GGUF files spell U+2581 in user-defined pieces of
+/* The next token, valid unless text.failed; *type is 0 where the file has none. Those who write GGUF files spell U+2581 in user-defined pieces of
  * SentencePiece as a space, which no piece has: it is spelled back [GT-3]. */
 static GgufString token_reader_next(TokenReader *r, double *type) {
     GgufString t = gguf_next_string(&r->tokens);
@@ -91,7 +91,7 @@ static GgufString token_reader_next(TokenReader *r, double *type) {
             buffer_append_text(&r->text, "\u2581");
         else
             buffer_append(&r->text, t.text + i, 1);
-    return r->text.failed ? t : (GgufString){r->text.data, r->text.size};
+    return (GgufString){r->text.data, r->text.size};
 }
 
 /* The whole list of tokens, as the member "vocab" will be. */
@@ -99,6 +99,7 @@ static int read_vocabulary(const Gguf *g, json_t *vocab, TokenReader *r, Error *
     for (json_int_t id = 0; r->tokens.count > 0; id++) {
         double type;
         GgufString t = token_reader_next(r, &type);
+        if (r->text.failed) return no_memory(g, error);
         const json_t *other = t.bytes > TOKEN_BYTES_MAX ? NULL : json_object_getn(vocab, t.text, t.bytes);
         if (t.bytes > TOKEN_BYTES_MAX)
             return error_set(error, ERROR_INPUT, "%s: token %lld has %zu bytes, at most %d were expected", gguf_name(g),
@@ -127,6 +128,7 @@ static int read_added(const Gguf *g, json_t *added, TokenReader *r, Error *error
     for (json_int_t id = 0; r->types.count > 0; id++) {
         double type;
         GgufString t = token_reader_next(r, &type);
+        if (r->text.failed) return no_memory(g, error);
         bool special = type == TYPE_CONTROL || (r->spm && type == TYPE_UNKNOWN);
         if (!special && type != TYPE_USER_DEFINED) continue;
         if (t.bytes == 0)
