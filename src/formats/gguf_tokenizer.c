@@ -79,8 +79,8 @@ static int token_reader_begin(TokenReader *r, const Gguf *g, bool spm, Error *er
                      r->types.count);
 }
 
-/* The next token, valid unless text.failed; *type is 0 where the file has none. Those who write GGUF files spell U+2581 in user-defined pieces of
- * SentencePiece as a space, which no piece has: it is spelled back [GT-3]. */
+/* The next token, valid unless text.failed; *type is 0 where the file has none. Those who write GGUF files spell U+2581
+ * in user-defined pieces of SentencePiece as a space, which no piece has: it is spelled back [GT-3]. */
 static GgufString token_reader_next(TokenReader *r, double *type) {
     GgufString t = gguf_next_string(&r->tokens);
     *type = r->types.count > 0 ? gguf_next_number(&r->types) : 0;
