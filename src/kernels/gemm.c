@@ -33,6 +33,7 @@ void gemm_destroy(GemmContext *context) {
     free(context->staging);
     free(context->gradient_a.bytes);
     free(context->gradient_b.bytes);
+    free(context->plain.bytes);
     free(context);
 }
 

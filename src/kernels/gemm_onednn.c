@@ -285,8 +285,9 @@ static dnnl_status_t create_packing(GemmPrimitive *p, const GemmPacking *k) {
     Layout b = best_layout(p->library, k->depth, k->columns, k->type, &status);
     if (status == dnnl_success && (attributes == NULL || source == NULL || b == NULL)) status = dnnl_out_of_memory;
     if (status == dnnl_success)
-        status = dnnl_reorder_primitive_desc_create(&description, source, engine, b, engine, attributes);
-    if (status == dnnl_success) status = complete(p, description, source, b, NULL);
+        status = dnnl_reorder_primitive_desc_create(&description, k->unpack ? b : source, engine,
+                                                    k->unpack ? source : b, engine, attributes);
+    if (status == dnnl_success) status = complete(p, description, k->unpack ? b : source, k->unpack ? source : b, NULL);
     if (description != NULL) dnnl_primitive_desc_destroy(description);
     if (attributes != NULL) dnnl_primitive_attr_destroy(attributes);
     layout_destroy(source), layout_destroy(b);

@@ -27,6 +27,7 @@ typedef struct {
     size_t depth, columns;
     DType type;
     size_t depth_stride, column_stride;
+    bool unpack; // the other way round: from packed to such an array
 } GemmPacking;
 
 /* inner_threads: how many OpenMP threads one product may use. 1, but for benches that measure oneDNN by itself. */

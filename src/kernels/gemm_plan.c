@@ -65,7 +65,8 @@ int gemm_plan_packer(GemmPlans *plans, const GemmPacking *wanted, const GemmPrim
     for (Packer *packer = plans->packers; packer != NULL; packer = packer->next) {
         const GemmPacking *p = &packer->packing;
         if (p->depth == wanted->depth && p->columns == wanted->columns && p->type == wanted->type &&
-            p->depth_stride == wanted->depth_stride && p->column_stride == wanted->column_stride) {
+            p->depth_stride == wanted->depth_stride && p->column_stride == wanted->column_stride &&
+            p->unpack == wanted->unpack) {
             *out = packer->primitive;
             return 0;
         }

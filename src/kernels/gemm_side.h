@@ -16,6 +16,7 @@ struct GemmContext {
     GemmPlans *plans;
     GemmBuffer *staging;               // (threads) rows that a product cannot read or write where they are
     GemmBuffer gradient_a, gradient_b; // dY^T, and X packed, of one step of a weight gradient
+    GemmBuffer plain;                  // a weight between two layouts
 };
 
 /* At least `bytes`, 64-byte aligned; the content is lost when it grows. */

@@ -1,6 +1,7 @@
 #include "kernels/gemm_weight.h"
 #include "base/size.h"
 
+#include <assert.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,4 +171,42 @@ int gemm_weight_pack(GemmContext *context, GemmWeight *weight, const void *sourc
     if (failed == 0) return 0;
     return error_set(error, ERROR_INTERNAL, "oneDNN gave status %d when a weight of %zu x %zu was packed", failed,
                      weight->out, weight->in);
+}
+
+/* Rows of W, from a piece of the forward side to `plain`. */
+static int find_unpackers(GemmContext *context, const GemmSide *side, const GemmPrimitive **unpacker,
+                          const GemmPrimitive **last, Error *error) {
+    for (int i = 0; i < 2; i++) {
+        const GemmPacking packing = {.depth = side->depth,
+                                     .columns = i == 0 ? side->width : gemm_side_width(side, side->pieces - 1),
+                                     .type = side->type,
+                                     .depth_stride = 1,
+                                     .column_stride = side->depth,
+                                     .unpack = true};
+        if (gemm_plan_packer(context->plans, &packing, i == 0 ? unpacker : last, error) != 0) return -1;
+    }
+    return 0;
+}
+
+int gemm_weight_turn(GemmContext *context, const GemmWeight *from, GemmWeight *to, Error *error) {
+    const GemmSide *side = &from->forward;
+    const GemmPrimitive *unpacker, *last;
+    assert(from->out == to->out && from->in == to->in && from->compute == to->compute);
+    if (from->plain != NULL) {
+        memcpy(to->plain, from->plain, from->out * from->in * dtype_bytes(from->compute));
+        return 0;
+    }
+    const size_t element = dtype_bytes(side->type);
+    if (gemm_side_grow(&context->plain, from->out * from->in * element, error) != 0 ||
+        find_unpackers(context, side, &unpacker, &last, error) != 0)
+        return -1;
+    unsigned char *plain = context->plain.bytes;
+    int failed = 0;
+#pragma omp parallel for num_threads(context->threads) schedule(dynamic) reduction(| : failed)
+    for (size_t p = 0; p < side->pieces; p++)
+        failed |= gemm_onednn_pack(p + 1 == side->pieces ? last : unpacker, omp_get_thread_num(),
+                                   side->b + p * side->piece_bytes, plain + p * side->width * from->in * element);
+    if (failed == 0) return gemm_weight_pack(context, to, plain, side->type, error);
+    return error_set(error, ERROR_INTERNAL, "oneDNN gave status %d when a weight of %zu x %zu was unpacked", failed,
+                     from->out, from->in);
 }

@@ -238,6 +238,7 @@ int block_backward(Model *m, size_t layer, const BlockInput *input, Activations 
     const Dims d = m->dims;
     const size_t T = input->rows;
     const LayerActivations *own = &a->layer[layer];
+    if (linear_begin_backward(m, layer, error) != 0) return -1;
     for (size_t t = 0; t < T; t += BLOCK_CHUNK)
         if (feed_backward(m, layer, a, t, chunk_at(t, T), error) != 0) return -1;
     AttentionShape shape = block_attention_shape(&m->config, layer, m->options.compute, false);

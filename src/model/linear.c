@@ -82,12 +82,21 @@ int linear_forward(Model *m, const LinearCall *call, const void *x, void *y, DTy
     return 0;
 }
 
+int linear_begin_backward(Model *m, size_t layer, Error *error) {
+    for (int i = 0; i < LINEARS && m->turned[i] != NULL; i++) {
+        const LinearCall call = {.layer = layer, .linear = (Linear)i};
+        if (gemm_weight_turn(m->gemm, product_of(m, &call).weight, m->turned[i], error) != 0) return -1;
+    }
+    return 0;
+}
+
 int linear_data_gradient(Model *m, const LinearCall *call, const void *dy, void *dx, DType dx_type, Error *error) {
     const Product p = product_of(m, call);
+    const GemmWeight *weight = m->turned[call->linear] != NULL ? m->turned[call->linear] : p.weight;
     if (!lora_is_on(m, call))
-        return gemm_data_gradient(m->gemm, p.weight, call->rows, dy, p.out, dx, p.in, dx_type, false, error);
+        return gemm_data_gradient(m->gemm, weight, call->rows, dy, p.out, dx, p.in, dx_type, false, error);
     float *wide = dx_type == DTYPE_F32 ? dx : m->lora.wide;
-    if (gemm_data_gradient(m->gemm, p.weight, call->rows, dy, p.out, wide, p.in, DTYPE_F32, false, error) != 0 ||
+    if (gemm_data_gradient(m->gemm, weight, call->rows, dy, p.out, wide, p.in, DTYPE_F32, false, error) != 0 ||
         lora_data_gradient(m, call, dy, wide, error) != 0)
         return -1;
     if (wide != dx) round_rows(m, call->rows, p.in, wide, dx);

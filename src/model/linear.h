@@ -14,6 +14,8 @@ typedef struct {
 /* x (rows, in) of the compute type, y (rows, out) of y_type; accumulating needs float32. */
 int linear_forward(Model *model, const LinearCall *call, const void *x, void *y, DType y_type, bool accumulate,
                    Error *error);
+/* Weights below an adapter are packed once, for forward: makes those of a layer ready for linear_data_gradient. */
+int linear_begin_backward(Model *model, size_t layer, Error *error);
 /* dx (rows, in) of dx_type = the gradient through W and the adapter; dy (rows, out) of the compute type. */
 int linear_data_gradient(Model *model, const LinearCall *call, const void *dy, void *dx, DType dx_type, Error *error);
 /* Adds the gradients of what is trained: of W, or of A and B. With an adapter directly after linear_data_gradient of

@@ -19,8 +19,44 @@ static void lay_out(Model *m, Arena *arena) {
     if (m->lora.settings.r > 0) lora_lay_out(&m->lora, arena, &m->config, &m->options);
 }
 
+/* Of a layer's weights. Below an adapter they are packed once; linear_begin_backward makes the other layout. */
 static unsigned uses_of(const ModelOptions *options) {
-    return options->trainable ? GEMM_FORWARD | GEMM_DATA_GRADIENT : GEMM_FORWARD;
+    return model_has_masters(options) ? GEMM_FORWARD | GEMM_DATA_GRADIENT : GEMM_FORWARD;
+}
+
+static bool turns_weights(const ModelOptions *options) { return options->trainable && !model_has_masters(options); }
+
+/* Sizes of a layer's fused weights. */
+typedef struct {
+    size_t out, in;
+} WeightSize;
+
+static WeightSize weight_size(Dims d, Linear linear) {
+    const WeightSize sizes[LINEARS] = {[LINEAR_QKV] = {d.QKV, d.C},
+                                       [LINEAR_O] = {d.C, d.HD},
+                                       [LINEAR_GATE_UP] = {2 * d.F, d.C},
+                                       [LINEAR_DOWN] = {d.C, d.F}};
+    return sizes[linear];
+}
+
+/* Bytes of a layer's packed weights. */
+static size_t layer_bytes(Dims d, DType compute, unsigned uses) {
+    size_t bytes = 0;
+    for (int i = 0; i < LINEARS; i++) {
+        const WeightSize s = weight_size(d, (Linear)i);
+        bytes += gemm_weight_bytes(s.out, s.in, compute, uses);
+    }
+    return bytes;
+}
+
+/* What turning a layer's weights takes: one layer, and the largest of its weights. */
+static size_t turning_bytes(Dims d, DType compute) {
+    size_t most = 0;
+    for (int i = 0; i < LINEARS; i++) {
+        const WeightSize s = weight_size(d, (Linear)i);
+        if (s.out * s.in > most) most = s.out * s.in;
+    }
+    return layer_bytes(d, compute, GEMM_DATA_GRADIENT) + most * sizeof(float);
 }
 
 /* The names and places of all tensors, of the model and of its adapter. */
@@ -40,12 +76,10 @@ size_t model_bytes(const HfConfig *config, const ModelOptions *options) {
     parameters_free(&m.parameters);
     lora_free(&m.lora);
     const Dims d = m.dims;
-    unsigned uses = uses_of(options);
-    size_t layer =
-        gemm_weight_bytes(d.QKV, d.C, options->compute, uses) + gemm_weight_bytes(d.C, d.HD, options->compute, uses) +
-        gemm_weight_bytes(2 * d.F, d.C, options->compute, uses) + gemm_weight_bytes(d.C, d.F, options->compute, uses);
+    size_t layers = d.L * layer_bytes(d, options->compute, uses_of(options));
+    if (turns_weights(options)) layers += turning_bytes(d, options->compute);
     size_t adapter = options->lora.r > 0 ? lora_packed_bytes(config, options) : 0;
-    return arena.used + d.L * layer + adapter + token_head_bytes(d.V, d.C, options->compute, options->trainable);
+    return arena.used + layers + adapter + token_head_bytes(d.V, d.C, options->compute, options->trainable);
 }
 
 size_t model_planned_weights(const HfConfig *config, const ModelOptions *options) {
@@ -77,6 +111,15 @@ static void place_vectors(Model *m, size_t layer) {
     w->rope = m->rope[m->config.ropes == 2 && hf_config_slides(&m->config, layer)];
 }
 
+/* The fused weights of a layer, in the order of Linear. */
+static int create_weights(Model *m, unsigned uses, GemmWeight **const weight[LINEARS], Error *error) {
+    for (int i = 0; i < LINEARS; i++) {
+        const WeightSize s = weight_size(m->dims, (Linear)i);
+        if (gemm_weight_create(m->gemm, s.out, s.in, m->options.compute, uses, weight[i], error) != 0) return -1;
+    }
+    return 0;
+}
+
 /* Allocates the packed matrices. */
 static int create_layers(Model *m, Error *error) {
     const Dims d = m->dims;
@@ -88,12 +131,10 @@ static int create_layers(Model *m, Error *error) {
     for (size_t l = 0; l < d.L; l++) {
         LayerWeights *w = &m->layer[l];
         place_vectors(m, l);
-        if (gemm_weight_create(m->gemm, d.QKV, d.C, type, uses, &w->qkv, error) != 0 ||
-            gemm_weight_create(m->gemm, d.C, d.HD, type, uses, &w->o, error) != 0 ||
-            gemm_weight_create(m->gemm, 2 * d.F, d.C, type, uses, &w->gate_up, error) != 0 ||
-            gemm_weight_create(m->gemm, d.C, d.F, type, uses, &w->down, error) != 0)
-            return -1;
+        if (create_weights(m, uses, (GemmWeight * *[]){&w->qkv, &w->o, &w->gate_up, &w->down}, error) != 0) return -1;
     }
+    GemmWeight **const turned[] = {&m->turned[0], &m->turned[1], &m->turned[2], &m->turned[3]};
+    if (turns_weights(&m->options) && create_weights(m, GEMM_DATA_GRADIENT, turned, error) != 0) return -1;
     return token_head_create(m->gemm, d.V, d.C, type, m->options.trainable, &m->head, error);
 }
 
@@ -141,6 +182,7 @@ void model_free(Model *m) {
         gemm_weight_destroy(m->layer[l].gate_up);
         gemm_weight_destroy(m->layer[l].down);
     }
+    for (int i = 0; i < LINEARS; i++) gemm_weight_destroy(m->turned[i]);
     free(m->layer);
     token_head_destroy(m->head);
     lora_free(&m->lora);

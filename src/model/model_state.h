@@ -63,7 +63,8 @@ struct Model {
     Dims dims;
     Parameters parameters;
     GemmContext *gemm;
-    LayerWeights *layer; // (L)
+    GemmWeight *turned[LINEARS]; // below an adapter in training: the weights of one layer for data gradients; else NULL
+    LayerWeights *layer;         // (L)
     TokenHead *head;
     const float *final_norm; // (C)
     Lora lora;

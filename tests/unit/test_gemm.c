@@ -305,6 +305,42 @@ static int threads_of_process(void) {
     return threads;
 }
 
+/* A weight that is packed for forward alone, turned, gives the bits of one that was packed for both. */
+static void turned_weights_are_those_packed_for_both(void **state) {
+    (void)state;
+    static const Size sizes[] = {{65, 300, 64, 0, 0}, {70, 1500, 130, 0, 0}, {33, 22, 5, 0, 0}};
+    fill_all();
+    for (Isa cap = ISA_REFERENCE; cap <= isa_of_cpu(); cap++)
+        for (int i = 0; i < 6; i++) {
+            const Size *s = &sizes[i / 2];
+            const DType type = i % 2 == 0 ? DTYPE_F32 : DTYPE_BF16;
+            KernelTable k;
+            Error error = {0};
+            GemmWeight *forward, *turned;
+            assert_int_equal(kernel_table_create_capped(&k, 2, cap, &error), 0);
+            GemmContext *context = open_context(&k);
+            GemmWeight *both = open_weight(context, s->out, s->in, type, w, DTYPE_F32);
+            assert_int_equal(gemm_weight_create(context, s->out, s->in, type, GEMM_FORWARD, &forward, &error), 0);
+            assert_int_equal(gemm_weight_create(context, s->out, s->in, type, GEMM_DATA_GRADIENT, &turned, &error), 0);
+            assert_int_equal(gemm_weight_pack(context, forward, w, DTYPE_F32, &error), 0);
+            assert_int_equal(gemm_weight_turn(context, forward, turned, &error), 0);
+            const void *from = input(type, dy, dyh);
+            const size_t bytes = s->T * s->in * sizeof *y;
+            assert_int_equal(gemm_data_gradient(context, both, s->T, from, s->out, y, s->in, DTYPE_F32, false, &error),
+                             0);
+            assert_int_equal(
+                gemm_data_gradient(context, turned, s->T, from, s->out, again, s->in, DTYPE_F32, false, &error), 0);
+            assert_memory_equal(y, again, bytes);
+            assert_int_equal(gemm_weight_pack(context, forward, w + 1, DTYPE_F32, &error), 0); // planted: other values
+            assert_int_equal(gemm_weight_turn(context, forward, turned, &error), 0);
+            assert_int_equal(
+                gemm_data_gradient(context, turned, s->T, from, s->out, again, s->in, DTYPE_F32, false, &error), 0);
+            assert_memory_not_equal(y, again, bytes);
+            gemm_weight_destroy(both), gemm_weight_destroy(forward), gemm_weight_destroy(turned);
+            gemm_destroy(context);
+        }
+}
+
 static void one_thread_stays_one(void **state) {
     (void)state;
     enum { T = 600, OUT = 640, IN = 640 };
@@ -342,6 +378,7 @@ int main(void) {
                                        cmocka_unit_test(bits_of_a_row_are_its_own),
                                        cmocka_unit_test(threads_change_no_bit_of_a_weight_gradient),
                                        cmocka_unit_test(packs_sources_of_every_type),
+                                       cmocka_unit_test(turned_weights_are_those_packed_for_both),
                                        cmocka_unit_test(refuses_empty_weights)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
