@@ -54,6 +54,9 @@ static int template_ids(const Tokenizer *t, const json_t *json, const json_t *st
             return error_set(error, ERROR_INPUT,
                              "%s: post_processor: the ids of \"%s\" must be whole numbers below %zu", name, token,
                              t->tokens.ids);
+        if (tokenizer_token(t, (int32_t)id, NULL) == NULL)
+            return error_set(error, ERROR_INPUT, "%s: post_processor: id %lld of \"%s\" is not in the vocabulary", name,
+                             (long long)id, token);
         token_list_push(ids, (int32_t)id);
     }
     return ids->failed ? error_set(error, ERROR_MEMORY, "%s: no memory", name) : 0;

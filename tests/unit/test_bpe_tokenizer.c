@@ -312,6 +312,10 @@ static void refuses_bad_files(void **state) {
          "\"<s>\"}}]}}",
          "{}", ERROR_INPUT, "\"<s>\" has no ids"},
         {"{\"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": []}}", "{}", ERROR_INPUT, "no Sequence"},
+        {"{\"added_tokens\": [{\"content\": \"<x>\", \"id\": 5000}], \"post_processor\": {\"type\": "
+         "\"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"<s>\"}}], \"special_tokens\": {\"<s>\": "
+         "{\"ids\": [4500]}}}}",
+         "{}", ERROR_INPUT, "id 4500 of \"<s>\" is not in the vocabulary"},
         {"{\"decoder\": {\"type\": \"WordPiece\"}}", "{}", ERROR_UNSUPPORTED,
          "WordPiece is not supported here; there are ByteLevel"},
         {"{\"decoder\": {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, \"stop\": 0}}", "{}", ERROR_UNSUPPORTED,
