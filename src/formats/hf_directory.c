@@ -156,7 +156,9 @@ int hf_directory_chat_template(const char *directory, char **text, Error *error)
 
 static int counts(const char *name) {
     size_t length = strlen(name);
-    if (strcmp(name, "config.json") == 0 || strcmp(name, "adapter_config.json") == 0 || (length > 12 && strcmp(name + length - 12, ".safetensors") == 0)) return 1;
+    if (strcmp(name, "config.json") == 0 || strcmp(name, "adapter_config.json") == 0 ||
+        (length > 12 && strcmp(name + length - 12, ".safetensors") == 0))
+        return 1;
     for (int i = 0; i < SIDE_FILES; i++)
         if (strcmp(name, side_files[i]) == 0) return 1;
     return 0;

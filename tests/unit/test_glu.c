@@ -1,5 +1,5 @@
-#include "kernels/glu.h"
 #include "kernel_cases.h"
+#include "kernels/glu.h"
 
 #include <math.h>
 #include <string.h>
