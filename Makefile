@@ -39,7 +39,7 @@ all: $(BUILD)/dice compile_commands.json
 # Only these folders are compiled for a special CPU; the program picks among them at run time.
 $(BUILD)/src/kernels/avx2/%.o:   override CFLAGS += -mavx2 -mfma -mf16c
 # clang needs many minutes to sanitize the vectors of this folder; the same bodies are sanitized under avx2/ and in the tests.
-$(BUILD)/src/kernels/avx512/%.o: override CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c \
+$(BUILD)/src/kernels/avx512/%.o: override CFLAGS += -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c \
                                   $(if $(and $(SAN),$(findstring clang,$(CC))),-fno-sanitize=all)
 
 $(BUILD)/%.o: %.c Makefile
