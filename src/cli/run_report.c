@@ -49,43 +49,56 @@ typedef struct {
     const char *title, *group, *key, *format; // group NULL: of the evaluation
     double factor;
     bool not_start; // nothing to say of the start
+    bool if_any;    // of an option that may be off: no row where all is 0
 } Row;
 
 static const Row rows[] = {
-    {"held-out pairs: implicit reward prefers chosen, %", NULL, "accuracy", "%.1f", 100, true},
-    {"held-out pairs: margin of that reward (times beta)", NULL, "margin", "%+.4f", 1, true},
-    {"held-out pairs: chosen is the likelier answer, %", NULL, "likelier", "%.1f", 100, false},
-    {"held-out pairs: log p(chosen) - log p(rejected), nats", NULL, "logps_margin", "%+.2f", 1, false},
-    {"mean response, characters", NULL, "mean_chars", "%.0f", 1, false},
-    {"responses that end by themselves, %", NULL, "stop_rate", "%.1f", 100, false},
-    {"KL to the start, nats a response", NULL, "kl_nats", "%.3f", 1, true},
-    {"pairs generated", "pairs", "pairs", "%.0f", 1, true},
-    {"pairs left out by the band of gaps", "pairs", "dropped_band", "%.0f", 1, true},
-    {"pairs with a rejected response of round 1", "pairs", "anchored", "%.0f", 1, true},
-    {"responses that both rewards order alike, %", "pairs", "rank_agreement", "%.1f", 100, true},
-    {"length gap before regularisation, characters", "pairs", "gap_before_chars", "%+.1f", 1, true},
-    {"length gap after, characters", "pairs", "gap_after_chars", "%+.1f", 1, true},
-    {"alpha, nats a character", "pairs", "alpha_nats_per_char", "%.4g", 1, true},
-    {"alpha times beta (the paper's units)", "pairs", "alpha_times_beta", "%.4g", 1, true},
-    {"reward spread within a prompt, nats", "pairs", "reward_spread_nats", "%.3f", 1, true},
-    {"score noise, nats a response", "pairs", "noise_sd_nats", "%.2g", 1, true},
-    {"sampling, tokens a second", "sample", "tokens_per_second", "%.0f", 1, true},
-    {"scoring, tokens a second", "score", "tokens_per_second", "%.0f", 1, true},
-    {"training, tokens a second", "train", "tokens_per_second", "%.0f", 1, true},
-    {"sampling, % of this machine's matmul rate", "sample", "efficiency", "%.0f", 100, true},
-    {"training, % of this machine's matmul rate", "train", "efficiency", "%.0f", 100, true},
+    {"held-out pairs: implicit reward prefers chosen, %", NULL, "accuracy", "%.1f", 100, true, false},
+    {"held-out pairs: margin of that reward (times beta)", NULL, "margin", "%+.4f", 1, true, false},
+    {"held-out pairs: chosen is the likelier answer, %", NULL, "likelier", "%.1f", 100, false, false},
+    {"held-out pairs: log p(chosen) - log p(rejected), nats", NULL, "logps_margin", "%+.2f", 1, false, false},
+    {"mean response, characters", NULL, "mean_chars", "%.0f", 1, false, false},
+    {"responses that end by themselves, %", NULL, "stop_rate", "%.1f", 100, false, false},
+    {"KL to the start, nats a response", NULL, "kl_nats", "%.3f", 1, true, false},
+    {"pairs generated", "pairs", "pairs", "%.0f", 1, true, false},
+    {"pairs left out by the band of gaps", "pairs", "dropped_band", "%.0f", 1, true, true},
+    {"pairs with a rejected response of round 1", "pairs", "anchored", "%.0f", 1, true, true},
+    {"responses that both rewards order alike, %", "pairs", "rank_agreement", "%.1f", 100, true, true},
+    {"length gap before regularisation, characters", "pairs", "gap_before_chars", "%+.1f", 1, true, false},
+    {"length gap after, characters", "pairs", "gap_after_chars", "%+.1f", 1, true, false},
+    {"alpha, nats a character", "pairs", "alpha_nats_per_char", "%.4g", 1, true, false},
+    {"alpha times beta (the paper's units)", "pairs", "alpha_times_beta", "%.4g", 1, true, false},
+    {"reward spread within a prompt, nats", "pairs", "reward_spread_nats", "%.3f", 1, true, false},
+    {"score noise, nats a response", "pairs", "noise_sd_nats", "%.2g", 1, true, false},
+    {"sampling, tokens a second", "sample", "tokens_per_second", "%.0f", 1, true, false},
+    {"scoring, tokens a second", "score", "tokens_per_second", "%.0f", 1, true, false},
+    {"training, tokens a second", "train", "tokens_per_second", "%.0f", 1, true, false},
+    {"sampling, % of this machine's matmul rate", "sample", "efficiency", "%.0f", 100, true, false},
+    {"training, % of this machine's matmul rate", "train", "efficiency", "%.0f", 100, true, false},
 };
+
+static double value_of(const Row *row, const json_t *model) {
+    return row->group == NULL ? number(json_object_get(model, "evaluation"), NULL, row->key)
+                              : number(model, row->group, row->key);
+}
+
+static bool is_used(const Row *row, const json_t *models) {
+    size_t i;
+    json_t *model;
+    bool any = !row->if_any;
+    json_array_foreach(models, i, model) any = any || value_of(row, model) > 0;
+    return any;
+}
 
 static void print_row(const Row *row, const json_t *models) {
     size_t i;
     json_t *model;
+    if (!is_used(row, models)) return;
     printf("%-56s", row->title);
     json_array_foreach(models, i, model) {
-        const json_t *evaluation = json_object_get(model, "evaluation");
         char text[32] = "-";
         bool there = row->group == NULL ? !(row->not_start && i == 0) : has(model, row->group);
-        double value = row->group == NULL ? number(evaluation, NULL, row->key) : number(model, row->group, row->key);
-        if (there) snprintf(text, sizeof text, row->format, value * row->factor);
+        if (there) snprintf(text, sizeof text, row->format, value_of(row, model) * row->factor);
         printf("%12s", text);
     }
     puts("");
