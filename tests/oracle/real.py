@@ -167,5 +167,3 @@ def check(program, directory, model, report):
             _trajectory(program, model, directory, "trl_lora", report)
     except Unsupported as error:
         report.not_supported(f"{directory.name}: {error}")
-    if (directory / "trl_lora.json").exists():
-        report.not_supported("trl_lora.json: LoRA")
