@@ -1,6 +1,7 @@
 #include "align/loss_reference.h"
 #include "align/model_export.h"
 #include "align/train_metrics.h"
+#include "align/train_recipe.h"
 #include "cli/rows.h"
 #include "cli/training_recipe.h"
 
@@ -260,27 +261,10 @@ static int open_metrics(Training *t, bool resumed, size_t step, Error *error) {
 }
 
 static TrainSettings settings_of(const Training *t, const size_t *order) {
-    const Recipe *r = &t->recipe;
-    size_t per_step = r->train.pairs_per_step;
-    return (TrainSettings){.schedule = {.kind = (LrKind)r->train.schedule, // the same order
-                                        .peak = r->train.learning_rate,
-                                        .warmup = r->train.warmup_steps,
-                                        .steps = r->train.steps > 0
-                                                     ? r->train.steps
-                                                     : train_step_count(t->rows, r->train.epochs, per_step)},
-                           .optimizer = {.beta1 = r->train.adam_beta1,
-                                         .beta2 = r->train.adam_beta2,
-                                         .eps = r->train.adam_eps,
-                                         .weight_decay = r->train.weight_decay,
-                                         .clip_norm = r->train.clip_norm,
-                                         .float32_norm = r->train.gradient_norm == RECIPE_NORM_FLOAT32},
-                           .examples_per_step = per_step,
-                           .micro_tokens = r->train.micro_tokens,
-                           .seed = r->seed,
-                           .order = order,
-                           .order_count = order == NULL ? 0 : t->rows,
-                           .validate_every = r->train.validate_every,
-                           .checkpoint_every = r->train.checkpoint_every};
+    TrainSettings settings = train_recipe_settings(&t->recipe, 0, t->rows);
+    settings.order = order;
+    settings.order_count = order == NULL ? 0 : t->rows;
+    return settings;
 }
 
 static size_t loss_pairs(const Recipe *recipe) {
