@@ -209,7 +209,7 @@ def check_trajectory(program, directory, report):
     for found, step in zip(steps, golden["steps"]):
         for name, bound in TRAJECTORY.items():
             report.within(f"trajectory: {name}", abs(found[name] - step["float64"][name]), bound, f"{place} step {step['step']}")
-            report.within("the goldens' own trajectory in float32", abs(step[name] - step["float64"][name]), bound, f"{place} step {step['step']} {name}")
+            report.within(f"the goldens' own {name} in float32", abs(step[name] - step["float64"][name]), bound, f"{place} step {step['step']}")
     cases = _load(model.parent / "cases.json")
     if adapter:
         lora.check_logprobs(program, model, directory, _score_rows(cases), report, place)
