@@ -91,7 +91,7 @@ int file_rename(const char *from, const char *to, Error *error) {
 
 int file_writer_commit(FileWriter *writer, Error *error) {
     int result = -1;
-    errno = 0;
+    if (!ferror(writer->stream)) errno = 0; // else it says why the write failed that the caller stopped at
     if (fflush(writer->stream) != 0 || ferror(writer->stream)) {
         if (errno == 0) errno = EIO;
         error_errno(error, writer->path, "write");

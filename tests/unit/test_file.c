@@ -98,9 +98,16 @@ static void a_file_that_grows_too_large_leaves_the_old_one(void **state) {
     void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
     setrlimit(RLIMIT_FSIZE, &low);
     int result = file_write(place("a"), much, sizeof much, &error);
+    FileWriter writer; // whose user stops at the first write that fails, and leaves the rest to the commit
+    Error late;
+    assert_int_equal(file_writer_open(&writer, place("a"), &late), 0);
+    while (!ferror(writer.stream)) fwrite(much, 1, 100, writer.stream);
+    int committed = file_writer_commit(&writer, &late);
     setrlimit(RLIMIT_FSIZE, &old);
     signal(SIGXFSZ, handler);
-    refused(result, ERROR_IO, "/a: cannot write");
+    refused(result, ERROR_IO, "/a: cannot write: File too large");
+    assert_int_equal(committed, -1);
+    assert_non_null(strstr(late.message, "/a: cannot write: File too large"));
     has_content("a", "old");
     assert_int_equal(entries(), 1);
 }
