@@ -55,7 +55,10 @@ static void print_result(const json_t *r) {
            json_is_true(json_object_get(r, "capped")) ? " (capped by DICE_ISA)" : "",
            (int)json_integer_value(json_object_get(r, "threads")), json_number_value(json_object_get(r, "memory_gib")),
            json_number_value(json_object_get(r, "available_gib")),
-           json_is_true(json_object_get(r, "bfloat16")) ? "yes" : "no: `precision: auto` computes in float32");
+           json_is_true(json_object_get(r, "bfloat16")) ? "yes"
+           : json_is_true(json_object_get(r, "bfloat16_slow"))
+               ? "slower than float32's: `precision: auto` computes in float32"
+               : "no: `precision: auto` computes in float32");
     json_object_foreach(json_object_get(r, "matmul_gflops"), type, rate) {
         const json_t *speed = json_object_get(json_object_get(r, "expected_at_that_rate"), type);
         printf(
@@ -78,10 +81,11 @@ static int run(const void *values, Session *session, Error *error) {
     if (v->model != NULL && hf_config_read(&config, v->model, error) != 0) return -1;
     machine_cpu_name(cpu, sizeof cpu);
     machine_memory(&total, &available);
-    json_t *result = json_pack("{s:s, s:s, s:b, s:i, s:f, s:f, s:b}", "cpu", cpu, "isa", isa_name(session->kernels.isa),
-                               "capped", session->kernels.isa < isa_of_cpu(), "threads", session->kernels.threads,
-                               "memory_gib", total / 1073741824, "available_gib", available / 1073741824, "bfloat16",
-                               isa_has_bf16(session->kernels.isa));
+    json_t *result =
+        json_pack("{s:s, s:s, s:b, s:i, s:f, s:f, s:b, s:b}", "cpu", cpu, "isa", isa_name(session->kernels.isa),
+                  "capped", session->kernels.isa < isa_preferred(), "threads", session->kernels.threads, "memory_gib",
+                  total / 1073741824, "available_gib", available / 1073741824, "bfloat16",
+                  isa_has_bf16(session->kernels.isa), "bfloat16_slow", isa_of_cpu() != isa_preferred());
     json_t *libraries = machine_libraries();
     if (result == NULL || libraries == NULL) return error_set(error, ERROR_MEMORY, "no memory for the result");
     json_object_set_new(result, "libraries", libraries);
@@ -99,5 +103,6 @@ COMMAND_DEFINE(doctor, Values, options, .summary = "what this machine can do, me
                .least = 0, .most = 0,
                .description = "Processor features, memory, library versions, the rate of a large matrix product, and "
                               "the token rates that this rate\n"
-                              "would allow. DICE_ISA=reference|avx2|avx512|avx512_bf16|amx caps the instruction set.",
+                              "would allow. DICE_ISA=reference|avx2|avx512|avx512_bf16|amx "
+                              "caps the instruction set; without it the fastest is taken.",
                .examples = "  dice doctor\n  DICE_ISA=avx2 dice doctor --json");

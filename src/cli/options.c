@@ -11,7 +11,7 @@ static const Option common[] = {
     {"threads", 't', OPTION_WHOLE, offsetof(CommonOptions, threads), "N", "0", 0, 4096,
      "processor threads; 0: all cores. Results do not depend on it"},
     {"precision", 'p', OPTION_CHOICE, offsetof(CommonOptions, precision), "auto|bfloat16|float32", "auto", 0, 0,
-     "of matrix products; auto: bfloat16 where the processor has it"},
+     "of matrix products; auto: bfloat16 where the processor is faster with it"},
     {"json", 0, OPTION_FLAG, offsetof(CommonOptions, json), NULL, NULL, 0, 0,
      "result as one JSON object on stdout, progress as JSON lines on stderr"},
     {"quiet", 'q', OPTION_FLAG, offsetof(CommonOptions, quiet), NULL, NULL, 0, 0,

@@ -85,7 +85,7 @@ typedef struct {
     X(group, size_t, threads, "0", WHOLE(0, 4096), FREE, \
       "processor threads; 0: all cores. Results do not depend on it") \
     X(group, RecipePrecision, precision, "auto", ONE_OF("auto|bfloat16|float32"), FIXED, \
-      "of matrix products; auto: bfloat16 where the processor has it") \
+      "of matrix products; auto: bfloat16 where the processor is faster with it") \
     X(group, RecipeParity, parity, "none", ONE_OF("none|trl-1.x|dice"), FIXED, \
       "does as another program does where that differs from our way, and says in the log which keys it sets for that: " \
       "TRL's DPOTrainer 1.x, or the scripts of the DICE paper")

@@ -31,7 +31,8 @@ void gemm_destroy(GemmContext *context);
 int gemm_weight_create(GemmContext *context, size_t out, size_t in, DType compute, unsigned uses, GemmWeight **weight,
                        Error *error);
 void gemm_weight_destroy(GemmWeight *weight);
-size_t gemm_weight_bytes(size_t out, size_t in, DType compute, unsigned uses); // memory of one such weight, for plans
+/* Memory of one such weight where the products run on `isa`, for plans. */
+size_t gemm_weight_bytes(Isa isa, size_t out, size_t in, DType compute, unsigned uses);
 /* (Re)packs the whole matrix from row-major (out, in) source; call again whenever the values change. */
 int gemm_weight_pack(GemmContext *context, GemmWeight *weight, const void *source, DType source_type, Error *error);
 

@@ -63,8 +63,8 @@ static size_t side_bytes(size_t depth, size_t columns, DType type) {
     return size_round_up(depth, 64 / element) * padded * element;
 }
 
-size_t gemm_weight_bytes(size_t out, size_t in, DType compute, unsigned uses) {
-    DType type = isa_has_bf16(isa_of_cpu()) ? compute : DTYPE_F32;
+size_t gemm_weight_bytes(Isa isa, size_t out, size_t in, DType compute, unsigned uses) {
+    DType type = isa_has_bf16(isa) ? compute : DTYPE_F32;
     size_t bytes = sizeof(GemmWeight);
     if (uses & GEMM_FORWARD) bytes += side_bytes(in, out, type);
     if (uses & GEMM_DATA_GRADIENT) bytes += side_bytes(out, in, type);

@@ -39,6 +39,20 @@ Isa isa_of_cpu(void) {
     return all(saved, TILES) && all(tiles, 1u << 22 | 1u << 24) ? ISA_AMX : ISA_AVX512_BF16;
 }
 
+/* Intel's cores give vdpbf16ps half the rate of their float32 multiply-adds (bench_gemm: 160 and 330 GFLOP/s on an Emerald
+ * Rapids whose tiles are hidden): bfloat16 is left to the tiles there. Cooper Lake, model 0x55, has units for it, as AMD has. */
+static bool is_slow_at_bf16(void) {
+    enum { COOPER_LAKE = 0x55 };
+    unsigned a, b, c, d;
+    if (!__get_cpuid(0, &a, &b, &c, &d) || b != signature_INTEL_ebx || !__get_cpuid(1, &a, &b, &c, &d)) return false;
+    return ((a >> 12 & 0xf0) | (a >> 4 & 0xf)) != COOPER_LAKE;
+}
+
+Isa isa_preferred(void) {
+    Isa isa = isa_of_cpu();
+    return isa == ISA_AVX512_BF16 && is_slow_at_bf16() ? ISA_AVX512 : isa;
+}
+
 int kernel_table_create_capped(KernelTable *table, int threads, Isa cap, Error *error) {
     Isa cpu = isa_of_cpu();
     if (cap > cpu)
@@ -54,7 +68,7 @@ int kernel_table_create_capped(KernelTable *table, int threads, Isa cap, Error *
 
 int kernel_table_create(KernelTable *table, int threads, Error *error) {
     const char *text = getenv("DICE_ISA");
-    if (text == NULL || *text == '\0') return kernel_table_create_capped(table, threads, isa_of_cpu(), error);
+    if (text == NULL || *text == '\0') return kernel_table_create_capped(table, threads, isa_preferred(), error);
     for (int isa = ISA_REFERENCE; isa <= ISA_AMX; isa++)
         if (strcmp(text, names[isa]) == 0) {
             if (kernel_table_create_capped(table, threads, (Isa)isa, error) == 0) return 0;

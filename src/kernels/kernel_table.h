@@ -77,12 +77,14 @@ typedef struct {
     void (*adamw)(size_t n, const struct AdamwStep *step, float *w, float *m, float *v, const float *g);
 } KernelTable;
 
-/* The best table for this CPU (and DICE_ISA), with `threads` threads (0: one per core that the process may use).
+/* The table of isa_preferred() or of DICE_ISA, with `threads` threads (0: one per core that the process may use).
  * ERROR_USAGE for an unknown DICE_ISA or one that this CPU does not have. */
 int kernel_table_create(KernelTable *table, int threads, Error *error);
 /* The same, capped by argument instead of by environment. */
 int kernel_table_create_capped(KernelTable *table, int threads, Isa cap, Error *error);
 const char *isa_name(Isa isa);
-Isa isa_of_cpu(void); // the best that CPU and operating system support
+Isa isa_of_cpu(void); // the most that CPU and operating system support
+Isa isa_preferred(
+    void); // the fastest of them: less than isa_of_cpu() where bfloat16 products are slower than float32's
 /* Whether bfloat16 is worth choosing as compute type. The reference computes it too (tests), slowly. */
 bool isa_has_bf16(Isa isa);

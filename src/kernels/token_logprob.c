@@ -84,13 +84,13 @@ void token_head_destroy(TokenHead *head) {
     free(head);
 }
 
-size_t token_head_bytes(size_t vocabulary, size_t channels, DType compute, bool trainable) {
+size_t token_head_bytes(Isa isa, size_t vocabulary, size_t channels, DType compute, bool trainable) {
     TokenHead head = {.V = vocabulary, .C = channels, .compute = compute, .chunk = smaller(vocabulary, CHUNK)};
     Arena counted = arena_counting();
     lay_out(&head, trainable, &counted);
-    size_t bytes = counted.used + sizeof head + gemm_weight_bytes(vocabulary, channels, compute, GEMM_FORWARD);
+    size_t bytes = counted.used + sizeof head + gemm_weight_bytes(isa, vocabulary, channels, compute, GEMM_FORWARD);
     for (size_t first = 0; trainable && first < vocabulary; first += head.chunk)
-        bytes += gemm_weight_bytes(smaller(head.chunk, vocabulary - first), channels, compute, GEMM_DATA_GRADIENT);
+        bytes += gemm_weight_bytes(isa, smaller(head.chunk, vocabulary - first), channels, compute, GEMM_DATA_GRADIENT);
     return bytes;
 }
 

@@ -22,7 +22,7 @@ int token_head_create(GemmContext *gemm, size_t vocabulary, size_t channels, DTy
                       TokenHead **head, Error *error);
 int token_head_pack(GemmContext *gemm, TokenHead *head, const void *source, DType source_type, Error *error);
 void token_head_destroy(TokenHead *head);
-size_t token_head_bytes(size_t vocabulary, size_t channels, DType compute, bool trainable);
+size_t token_head_bytes(Isa isa, size_t vocabulary, size_t channels, DType compute, bool trainable);
 
 /* hidden: (R, C) compute type, after the final norm. logprob (n), logsumexp (R) float32 results, log_sum_square (R) likewise
  * or NULL: not computed, at no cost. Targets sorted by row.

@@ -134,14 +134,16 @@ static unsigned uses_of(const ModelOptions *options) {
 
 size_t lora_packed_bytes(const HfConfig *config, const ModelOptions *options) {
     const LoraSettings *settings = &options->lora;
+    const Isa isa = options->kernels->isa;
+    const unsigned uses = uses_of(options);
     size_t bytes = 0;
     for (int i = 0; i < LINEARS; i++) {
         const Shape s = shape_of(config, (Linear)i);
         size_t n = targets_of(settings, &s);
-        if (n > 0) bytes += gemm_weight_bytes(n * settings->r, s.in, options->compute, uses_of(options));
+        if (n > 0) bytes += gemm_weight_bytes(isa, n * settings->r, s.in, options->compute, uses);
         for (size_t k = 0; k < s.members; k++)
             if (is_target(settings, &s, k))
-                bytes += gemm_weight_bytes(s.out[k], settings->r, options->compute, uses_of(options));
+                bytes += gemm_weight_bytes(isa, s.out[k], settings->r, options->compute, uses);
     }
     return config->layers * bytes;
 }

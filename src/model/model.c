@@ -40,23 +40,23 @@ static WeightSize weight_size(Dims d, Linear linear) {
 }
 
 /* Bytes of a layer's packed weights. */
-static size_t layer_bytes(Dims d, DType compute, unsigned uses) {
+static size_t layer_bytes(Dims d, const ModelOptions *options, unsigned uses) {
     size_t bytes = 0;
     for (int i = 0; i < LINEARS; i++) {
         const WeightSize s = weight_size(d, (Linear)i);
-        bytes += gemm_weight_bytes(s.out, s.in, compute, uses);
+        bytes += gemm_weight_bytes(options->kernels->isa, s.out, s.in, options->compute, uses);
     }
     return bytes;
 }
 
 /* What turning a layer's weights takes: one layer, and the largest of its weights. */
-static size_t turning_bytes(Dims d, DType compute) {
+static size_t turning_bytes(Dims d, const ModelOptions *options) {
     size_t most = 0;
     for (int i = 0; i < LINEARS; i++) {
         const WeightSize s = weight_size(d, (Linear)i);
         if (s.out * s.in > most) most = s.out * s.in;
     }
-    return layer_bytes(d, compute, GEMM_DATA_GRADIENT) + most * sizeof(float);
+    return layer_bytes(d, options, GEMM_DATA_GRADIENT) + most * sizeof(float);
 }
 
 /* The names and places of all tensors, of the model and of its adapter. */
@@ -76,10 +76,11 @@ size_t model_bytes(const HfConfig *config, const ModelOptions *options) {
     parameters_free(&m.parameters);
     lora_free(&m.lora);
     const Dims d = m.dims;
-    size_t layers = d.L * layer_bytes(d, options->compute, uses_of(options));
-    if (turns_weights(options)) layers += turning_bytes(d, options->compute);
+    size_t layers = d.L * layer_bytes(d, options, uses_of(options));
+    if (turns_weights(options)) layers += turning_bytes(d, options);
     size_t adapter = options->lora.r > 0 ? lora_packed_bytes(config, options) : 0;
-    return arena.used + layers + adapter + token_head_bytes(d.V, d.C, options->compute, options->trainable);
+    size_t head = token_head_bytes(options->kernels->isa, d.V, d.C, options->compute, options->trainable);
+    return arena.used + layers + adapter + head;
 }
 
 size_t model_planned_weights(const HfConfig *config, const ModelOptions *options) {
