@@ -127,8 +127,7 @@ install: $(BUILD)/dice $(BUILD)/libdice.a
 lint:
 	tools/install_packages build lint
 	python3 tools/check_rooms.py .
-	git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
-	! git ls-files '*.c' '*.h' | xargs grep -nE '.{121}' # clang-format leaves comments alone, since it mangles formulas
+	tools/check_style .
 
 .PHONY: clean
 clean:

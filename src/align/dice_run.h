@@ -71,8 +71,8 @@ bool dice_run_has_round0(const DiceRun *run);
 bool dice_run_generates(const DiceRun *run);
 /* OUTPUT/round-T/NAME, to be freed. */
 char *dice_run_path(const DiceRun *run, uint32_t round, const char *name);
-/* Loads pi(index) in precision `compute`, with its hash. *model: NULL, or a model that is not needed any more; where both
- * are adapters on one model, or that model itself, only the adapter is exchanged. After an error it is NULL. A
+/* Loads pi(index) in precision `compute`, with its hash. *model: NULL, or a model that is not needed any more; where
+ * both are adapters on one model, or that model itself, only the adapter is exchanged. After an error it is NULL. A
  * trainable model that has no adapter yet gets a new one, which changes nothing. */
 int dice_run_load(const DiceRun *run, int index, DType compute, bool trainable, Model **model, Hash *hash,
                   Error *error);

@@ -8,9 +8,9 @@
 #include "formats/recipe.h"
 #include "model/model.h"
 
-/* Of a model with an adapter, only that is exported, as a PEFT directory in float32: parent, type and shard_bytes do not
- * matter then. card: further facts for dice_card.json, its reference is taken. *hash: of the exported weights as a reader sees them.
- */
+/* Of a model with an adapter, only that is exported, as a PEFT directory in float32: parent, type and shard_bytes do
+ * not matter then. card: further facts for dice_card.json, its reference is taken. *hash: of the exported weights as a
+ * reader sees them. */
 int model_export(Model *model, const char *parent, const char *directory, DType type, size_t shard_bytes,
                  const Recipe *recipe, json_t *card, Hash *hash, Error *error);
 

@@ -9,8 +9,8 @@
  *
  * Then a band: of n pairs in the order of their gaps those from round(n low) up to, and without, round(n high) stay
  * [PS-4]. Ties go to the lower index. Everything dropped is counted.
- * Sources: DICE, arXiv 2406.09760, eq. 7; mean - 2 sd: Xiao et al., 2502.16825; large gaps alone: SeRA, 2410.09362; small
- * ones alone: 2508.04149; the drop rules are ours. Claims: tests/unit/test_pair_select.c. */
+ * Sources: DICE, arXiv 2406.09760, eq. 7; mean - 2 sd: Xiao et al., 2502.16825; large gaps alone: SeRA, 2410.09362;
+ * small ones alone: 2508.04149; the drop rules are ours. Claims: tests/unit/test_pair_select.c. */
 #pragma once
 #include "align/length_regularize.h"
 

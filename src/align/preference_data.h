@@ -1,8 +1,8 @@
 /* preference_data.h - prompts and preference pairs as token ids, with what was left out and why.
  *
  * Every distinct prompt of a run (its messages, and its row's own variables of the chat template) has one number,
- * whatever file it came from, so that the replay mix can keep generated and offline prompts apart. Truncation, each rule
- * counted [PD-1]:
+ * whatever file it came from, so that the replay mix can keep generated and offline prompts apart. Truncation, each
+ * rule counted [PD-1]:
  *
  *   a prompt over max_prompt_tokens    dropped, or its first (keep_start) or last (keep_end) tokens stay
  *   a pair over max_tokens             dropped; keep_start: each response loses its end; keep_end: the prompt its start

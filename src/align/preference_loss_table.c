@@ -164,11 +164,13 @@ const PreferenceLossRow preference_losses[] = {
     PAIR(cdpo, LOSS_OF_SCORES,
          .formula = "-(1-e) L(z) - e L(-z)",
          .source = "conservative DPO, Mitchell, \"A note on DPO with noisy preferences and relationship to IPO\", 2023",
-         .use = "pairs of which a share e is thought to be the wrong way round; `sigmoid` that minds e in every parity mode"),
+         .use = "pairs of which a share e is thought to be the wrong way round; "
+                "`sigmoid` that minds e in every parity mode"),
     PAIR(robust, LOSS_OF_SCORES,
          .formula = "(-(1-e) L(z) + e L(-z)) / (1-2e)",
          .source = "robust DPO, Chowdhury et al., arXiv 2403.00409",
-         .use = "the same noise, but unbiased: its mean over swapped pairs is the clean loss; it varies more than cdpo"),
+         .use = "the same noise, but unbiased: its mean over swapped pairs is the clean loss; "
+                "it varies more than cdpo"),
     PAIR(hinge, LOSS_OF_SCORES,
          .formula = "max(0, 1 - z)",
          .source = "SLiC-HF, Zhao et al., arXiv 2305.10425, on DPO's log-ratios as in RSO, arXiv 2309.06657",
@@ -176,7 +178,8 @@ const PreferenceLossRow preference_losses[] = {
     PAIR(ipo, LOSS_OF_SCORES_PER_TOKEN,
          .formula = "(w - l - 1/(2b))^2",
          .source = "IPO, Azar et al., arXiv 2310.12036, eq. 17, per token as TRL and the authors' code have it",
-         .use = "clean pairs that sigmoid overfits: margins are drawn to 1/(2b) instead of growing; beta is another scale here"),
+         .use = "clean pairs that sigmoid overfits: margins are drawn to 1/(2b) instead of growing; "
+                "beta is another scale here"),
     PAIR(exo_pair, LOSS_OF_SCORES, .needs_smoothing = true,
          .formula = "S(z) (L(z) - ln(1-e)) + S(-z) (L(-z) - ln e)",
          .source = "EXO, Ji et al., arXiv 2402.00856",
@@ -196,7 +199,8 @@ const PreferenceLossRow preference_losses[] = {
     PAIR(bco_pair, LOSS_OF_LOG_RATIOS,
          .formula = "-L(b w) - L(-b l)",
          .source = "BCO, Jung et al., arXiv 2404.04656, without its shift, as TRL has it",
-         .use = "good and bad told apart one by one; part of MPO (arXiv 2411.10442): `0.8 sigmoid + 0.2 bco_pair + sft`"),
+         .use = "good and bad told apart one by one; part of MPO (arXiv 2411.10442): "
+                "`0.8 sigmoid + 0.2 bco_pair + sft`"),
     PAIR(sppo_hard, LOSS_OF_LOG_RATIOS,
          .formula = "(w - 1/(2b))^2 + (l + 1/(2b))^2",
          .source = "SPPO, Wu et al., arXiv 2405.00675, with probabilities 0 and 1",
@@ -218,16 +222,20 @@ const PreferenceLossRow preference_losses[] = {
          .source = "cross-entropy; beside a preference loss: iterative RPO, Pang et al., arXiv 2404.19733",
          .use = "a second term, `sigmoid + 0.2 sft`, that keeps chosen answers likely"),
     BATCH(aot,
-         .formula = "sigmoid's with e, of z = b (g_k - r_k): g, r the batch's sorted gaps pi_w - pi_l and ref_w - ref_l",
+         .formula = "sigmoid's with e, of z = b (g_k - r_k): "
+                    "g, r the batch's sorted gaps pi_w - pi_l and ref_w - ref_l",
          .source = "AOT paired, Melnyk et al., arXiv 2406.05882",
          .use = "chosen above rejected as distributions, not pair by pair; wants large batches"),
     BATCH(aot_unpaired,
-         .formula = "sigmoid's with e, of z = b (w_k - l_k): the batch's log-ratios u of chosen and of rejected, each sorted",
+         .formula = "sigmoid's with e, of z = b (w_k - l_k): "
+                    "the batch's log-ratios u of chosen and of rejected, each sorted",
          .source = "AOT unpaired, Melnyk et al., arXiv 2406.05882",
          .use = "the same where chosen and rejected do not answer the same prompts"),
     BATCH(kto_pair,
-         .formula = "mean of 1 - S(b (u_w - K_l)) and 1 - S(b (K_w - u_l)), K = max(0, mean u over the batch), one a side",
-         .source = "KTO on pairs, Ethayarajh et al., arXiv 2402.01306, as TRL up to 0.9 had it (the gradient goes through K)",
+         .formula = "mean of 1 - S(b (u_w - K_l)) and 1 - S(b (K_w - u_l)), "
+                    "K = max(0, mean u over the batch), one a side",
+         .source = "KTO on pairs, Ethayarajh et al., arXiv 2402.01306, "
+                   "as TRL up to 0.9 had it (the gradient goes through K)",
          .use = "gains and losses weighed as people weigh them; in DICE's ablation it gained less than ipo and hinge"),
 };
 // clang-format on

@@ -2,9 +2,9 @@
  *
  *   agreement = (pairs of responses that both order alike + half of those that either has as equal) / all of them
  *
- * which is (tau + 1) / 2 of Kendall's tau-a: 1 the same order, 1/2 no relation, 0 reversed. The scorers are the implicit
- * rewards of this round and of the one before, each with its own charge for length; what they order differently is
- * noise, or has changed since. The loss takes the agreement as a soft label: it is
+ * which is (tau + 1) / 2 of Kendall's tau-a: 1 the same order, 1/2 no relation, 0 reversed. The scorers are the
+ * implicit rewards of this round and of the one before, each with its own charge for length; what they order
+ * differently is noise, or has changed since. The loss takes the agreement as a soft label: it is
  *
  *   agreement loss(chosen, rejected) + (1 - agreement) loss(rejected, chosen)
  *

@@ -1,9 +1,9 @@
 /* round_table.h - the responses of a round as a table, prompts by K, with the filters applied.
  *
  * A cell is kept if its response passes the filters and its prompt has enough that do (METHOD, section 3), so what is
- * not kept is never scored. With `sample.tokens: stripped` the ids of a response are those of its stripped text, encoded
- * alone, and the end token that it was sampled with: what a program sees that gets texts. Memory: the table owns the
- * responses. */
+ * not kept is never scored. With `sample.tokens: stripped` the ids of a response are those of its stripped text,
+ * encoded alone, and the end token that it was sampled with: what a program sees that gets texts. Memory: the table
+ * owns the responses. */
 #pragma once
 #include "align/dice_run.h"
 #include "align/response_filter.h"

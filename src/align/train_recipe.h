@@ -6,5 +6,5 @@
 #include "formats/recipe.h"
 #include "train/trainer.h"
 
-/* examples: of the round's training set, from which `epochs` become steps. The order of examples is left to the seed. */
+/* examples: of the round's training set; `epochs` become steps by it. The order of examples is left to the seed. */
 TrainSettings train_recipe_settings(const Recipe *recipe, uint32_t round, size_t examples);

@@ -108,8 +108,8 @@ static int read_layer_types(HfConfig *c, const json_t *json, bool *found, const 
     return 0;
 }
 
-/* [HC-3] Mistral: every layer. Qwen: layer_types, or else those from max_window_layers on; none where the switch is off.
- * Gemma: layer_types, or else all but every sixth. */
+/* [HC-3] Mistral: every layer. Qwen: layer_types, or else those from max_window_layers on; none where the switch is
+ * off. Gemma: layer_types, or else all but every sixth. */
 static int read_window(HfConfig *c, const json_t *json, const Family *f, const char *name, Error *error) {
     if (c->family == FAMILY_LLAMA) return 0;
     int64_t window = json_is_null(json_object_get(json, "sliding_window")) ? 0 : f->window, from = 28, pattern = 6;

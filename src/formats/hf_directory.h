@@ -16,5 +16,6 @@ int hf_directory_copy(const char *from, const char *to, DType type, Error *error
  * ones of which "default" counts, and must be there). *text is NULL where there is none, else to be freed. */
 int hf_directory_chat_template(const char *directory, char **text, Error *error);
 
-/* A name for the content of config, tokenizer, template and weights, or of a PEFT directory: any changed byte changes it. */
+/* A name for the content of config, tokenizer, template and weights, or of a PEFT directory: any other byte gives
+ * another. */
 int hf_directory_hash(const char *directory, Hash *hash, Error *error);

@@ -2,9 +2,9 @@
  *
  * The old style has rope_theta beside rope_scaling; that of transformers 5 has all in rope_parameters. Gemma 3 has two
  * descriptions: of the layers that see everything, and of those with a sliding window (old: rope_local_base_freq; new:
- * members full_attention and sliding_attention). rope_scaling wins over rope_parameters, as in transformers; an original
- * context that is not named is max_position_embeddings [HR-1]. Kinds that are not listed here (dynamic, longrope, a
- * share of the channels) are ERROR_UNSUPPORTED. Source: transformers' modeling_rope_utils.
+ * members full_attention and sliding_attention). rope_scaling wins over rope_parameters, as in transformers; an
+ * original context that is not named is max_position_embeddings [HR-1]. Kinds that are not listed here (dynamic,
+ * longrope, a share of the channels) are ERROR_UNSUPPORTED. Source: transformers' modeling_rope_utils.
  * Claims: tests/unit/test_hf_rope.c. */
 #pragma once
 #include "base/error.h"

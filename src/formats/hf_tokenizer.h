@@ -13,8 +13,8 @@
 #include <stdbool.h>
 
 /* path: a directory, a tokenizer.json, or a file that ends with .model. *tokenizer: tokenizer.json; *config:
- * tokenizer_config.json, NULL where there is none. Both new references; *name is the file that they are of, to be freed.
- * A directory with neither file is ERROR_IO. */
+ * tokenizer_config.json, NULL where there is none. Both new references; *name is the file that they are of, to be
+ * freed. A directory with neither file is ERROR_IO. */
 int hf_tokenizer_read(const char *path, json_t **tokenizer, json_t **config, char **name, Error *error);
 /* Whether a checkpoint directory has a file that hf_tokenizer_read takes. */
 bool hf_tokenizer_is_there(const char *directory);

@@ -31,8 +31,8 @@ typedef struct {
 
 /* s of the formula above. */
 double peft_adapter_scale(const LoraSettings *settings);
-/* Names of modules to bits: q_proj .. down_proj, with or without self_attn. or mlp. before it (and the layer before that), or all-linear. `place`
- * begins the message where one is not known; code is then the Error's. */
+/* Names of modules to bits: q_proj .. down_proj, with or without self_attn. or mlp. before it (and the layer before
+ * that), or all-linear. `place` begins the message where one is not known; code is then the Error's. */
 int peft_adapter_targets(const char *const *name, size_t n, const char *place, ErrorCode code, unsigned *targets,
                          Error *error);
 /* The name of lora_A ('A') or lora_B of a layer's target. */

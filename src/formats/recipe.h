@@ -87,13 +87,13 @@ typedef struct {
     X(group, RecipePrecision, precision, "auto", ONE_OF("auto|bfloat16|float32"), FIXED, \
       "of matrix products; auto: bfloat16 where the processor is faster with it") \
     X(group, RecipeParity, parity, "none", ONE_OF("none|trl-1.x|dice"), FIXED, \
-      "does as another program does where that differs from our way, and says in the log which keys it sets for that: " \
-      "TRL's DPOTrainer 1.x, or the scripts of the DICE paper")
+      "does as another program does where that differs from our way, and says in the log which keys it sets for " \
+      "that: TRL's DPOTrainer 1.x, or the scripts of the DICE paper")
 
 #define RECIPE_DATA(X, group) \
     X(group, RecipeSources, offline, NULL, SOURCES, FIXED, \
-      "preference pairs D_off: JSON lines or a JSON array, also as .gz. Of several files, `weight: 2` takes each pair " \
-      "twice, `weight: 0.3` about 3 of 10, drawn from the seed") \
+      "preference pairs D_off: JSON lines or a JSON array, also as .gz. Of several files, `weight: 2` takes each " \
+      "pair twice, `weight: 0.3` about 3 of 10, drawn from the seed") \
     X(group, char *, prompts, NULL, PATH, FIXED, "prompts to sample for; without it: the prompts of `data.offline`") \
     X(group, char *, validation, NULL, PATH, FIXED, "held-out preference pairs") \
     X(group, size_t, validation_pairs, "0", WHOLE(0, 1000000000), FIXED, \
@@ -105,8 +105,8 @@ typedef struct {
     X(group, size_t, max_tokens, "4096", WHOLE(2, 16777216), FIXED, \
       "longest prompt + response, in tokens; capped by the model's context") \
     X(group, RecipeOverlong, overlong, "drop", ONE_OF("drop|keep_start|keep_end"), FIXED, \
-      "what happens to an offline pair that is longer: left out; its responses lose their ends, end token among them; " \
-      "or its prompt loses its beginning") \
+      "what happens to an offline pair that is longer: left out; its responses lose their ends, end token among " \
+      "them; or its prompt loses its beginning") \
     X(group, size_t, max_prompt_tokens, "0", WHOLE(0, 16777216), FIXED, "longest prompt, in tokens; 0: no limit") \
     X(group, RecipeOverlong, overlong_prompt, "drop", ONE_OF("drop|keep_start|keep_end"), FIXED, \
       "what happens to a prompt that is longer: left out, or only its first or last tokens stay") \
@@ -128,8 +128,8 @@ typedef struct {
       "logits of tokens already in the text are divided (positive) or multiplied (negative) by it; 1: off") \
     X(group, RecipeList, stop, "[]", LIST, FIXED, "tokens that end a response, as texts or ids; []: the model's own") \
     X(group, RecipeTokens, tokens, "sampled", ONE_OF("sampled|stripped"), FIXED, \
-      "what is scored and trained on: the tokens as they were sampled, or those of the stripped text encoded again, as " \
-      "between programs that pass texts; every log-prob is then computed again") \
+      "what is scored and trained on: the tokens as they were sampled, or those of the stripped text encoded again, " \
+      "as between programs that pass texts; every log-prob is then computed again") \
     X(group, size_t, branches, "64", WHOLE(1, 65536), FREE, "responses in flight at a time: speed and memory") \
     X(group, bool, all, "false", FLAG, FIXED, "sample every prompt, even where the mix needs fewer") \
     X(group, double, spare, "0.15", REAL(0, 100), FIXED, \
@@ -192,8 +192,8 @@ typedef struct {
     X(group, double, discopop_tau, "0.05", ABOVE(0, 1000), FIXED, "of the loss discopop: width of its switch") \
     X(group, double, simpo_gamma, "0.5", REAL(0, 1000), FIXED, "of the loss simpo: margin to be won by") \
     X(group, size_t, loss_pairs, "0", WHOLE(0, 1000000), FIXED, \
-      "pairs whose loss is computed together where they depend on each other (sft, aot, kto_pair): TRL's micro-batch; " \
-      "0: those of a step") \
+      "pairs whose loss is computed together where they depend on each other (sft, aot, kto_pair): TRL's " \
+      "micro-batch; 0: those of a step") \
     X(group, double, learning_rate, "5e-7", ABOVE(0, 1), FIXED, "of AdamW, at its peak") \
     X(group, RecipeSchedule, schedule, "constant", ONE_OF("constant|linear|cosine"), FIXED, \
       "of the learning rate after the warm-up: constant, or falling to 0") \
@@ -209,8 +209,8 @@ typedef struct {
     X(group, double, adam_eps, "1e-8", ABOVE(0, 1), FIXED, "added to the root of AdamW's second moment") \
     X(group, double, clip_norm, "1", REAL(0, 1000000), FIXED, "largest norm of the gradient; 0: off") \
     X(group, RecipeNorm, gradient_norm, "exact", ONE_OF("exact|float32"), FIXED, \
-      "how the gradient's norm is added up: in double, or as torch does, in float32, which loses 1e-5 to 1e-4 of it on " \
-      "large matrices") \
+      "how the gradient's norm is added up: in double, or as torch does, in float32, which loses 1e-5 to 1e-4 of " \
+      "it on large matrices") \
     X(group, bool, checkpoint_activations, "false", FLAG, FREE, "computes activations twice to save memory") \
     X(group, size_t, validate_every, "0", WHOLE(0, 1000000000), FREE, \
       "steps between validations; 0: only at the end of a round") \

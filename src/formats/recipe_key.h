@@ -61,8 +61,8 @@ void recipe_key_set_list(Recipe *recipe, const RecipeKey *key, RecipeList list);
 /* Appends to SOURCES; an empty path, or a weight that is not above 0 and at most 1000, is ERROR_USAGE. */
 int recipe_key_add_source(Recipe *recipe, const RecipeKey *key, const char *path, const char *weight, const char *place,
                           Error *error);
-/* Takes what SOURCES holds out and leaves it empty, and puts it back for what it holds then: a list that turns out to be
- * wrong changes nothing. */
+/* Takes what SOURCES holds out and leaves it empty, and puts it back for what it holds then: a list that turns out to
+ * be wrong changes nothing. */
 RecipeSources recipe_key_take_sources(Recipe *recipe, const RecipeKey *key);
 void recipe_key_put_sources(Recipe *recipe, const RecipeKey *key, RecipeSources sources);
 /* Sets the default. */

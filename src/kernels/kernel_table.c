@@ -39,8 +39,9 @@ Isa isa_of_cpu(void) {
     return all(saved, TILES) && all(tiles, 1u << 22 | 1u << 24) ? ISA_AMX : ISA_AVX512_BF16;
 }
 
-/* Intel's cores give vdpbf16ps half the rate of their float32 multiply-adds (bench_gemm: 160 and 330 GFLOP/s on an Emerald
- * Rapids whose tiles are hidden): bfloat16 is left to the tiles there. Cooper Lake, model 0x55, has units for it, as AMD has. */
+/* Intel's cores give vdpbf16ps half the rate of their float32 multiply-adds (bench_gemm: 160 and 330 GFLOP/s on an
+ * Emerald Rapids whose tiles are hidden): bfloat16 is left to the tiles there. Cooper Lake, model 0x55, has units for
+ * it, as AMD has. */
 static bool is_slow_at_bf16(void) {
     enum { COOPER_LAKE = 0x55 };
     unsigned a, b, c, d;

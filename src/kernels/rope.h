@@ -1,5 +1,6 @@
 /* rope.h - rotary position embedding in the half-split order of Hugging Face: element i turns with element i + D/2.
- * Source: Su et al., arXiv 2104.09864; linear scaling arXiv 2306.15595; llama3 as transformers' modeling_rope_utils; YaRN arXiv 2309.00071. */
+ * Source: Su et al., arXiv 2104.09864; linear scaling arXiv 2306.15595; YaRN arXiv 2309.00071; llama3 as
+ * transformers' modeling_rope_utils. */
 #pragma once
 #include "base/error.h"
 #include "kernels/kernel_table.h"

@@ -4,7 +4,7 @@
  *   logprob_n = logits[row_n, token_n] - logsumexp[row_n]
  * The vocabulary is walked in chunks (online maximum and sum); the backward pass computes each chunk again:
  *   dlogits_rv = sum over n with row_n = r of dlogprob_n ([v = token_n] - exp(logits_rv - logsumexp_r))
- * Where asked for, also ln sum_v p_v^2 = ln sum_v exp(2 (logits_rv - logsumexp_r)), the likelihood of agreeing with oneself.
+ * Where asked for, also ln sum_v p_v^2 = ln sum_v exp(2 (logits_rv - logsumexp_r)), the chance that two draws agree.
  * A row's results do not depend on other rows nor on the thread count [TL-1]; dhead is summed in a fixed order [TL-2].
  * Several targets may share a row: the first tokens of all responses are predicted at the prompt's last position. */
 #pragma once
@@ -24,8 +24,8 @@ int token_head_pack(GemmContext *gemm, TokenHead *head, const void *source, DTyp
 void token_head_destroy(TokenHead *head);
 size_t token_head_bytes(Isa isa, size_t vocabulary, size_t channels, DType compute, bool trainable);
 
-/* hidden: (R, C) compute type, after the final norm. logprob (n), logsumexp (R) float32 results, log_sum_square (R) likewise
- * or NULL: not computed, at no cost. Targets sorted by row.
+/* hidden: (R, C) compute type, after the final norm. logprob (n), logsumexp (R) float32 results, log_sum_square (R)
+ * likewise, or NULL: not computed, at no cost. Targets sorted by row.
  * Scratch is the head's own and does not grow with R. */
 int token_logprob_forward(GemmContext *gemm, const KernelTable *kernels, TokenHead *head, size_t R, const void *hidden,
                           size_t n, const TokenTarget *target, float *logprob, float *logsumexp, float *log_sum_square,

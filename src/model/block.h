@@ -15,8 +15,8 @@ typedef struct {
     const int32_t *cache_row; // (T) where those of the rows go
 } BlockInput;
 
-/* The attention kernel's view of a layer, whose scratch is as large for every layer; cache: whether keys and values come
- * from a cache. */
+/* The attention kernel's view of a layer, whose scratch is as large for every layer; cache: whether keys and values
+ * come from a cache. */
 AttentionShape block_attention_shape(const HfConfig *config, size_t layer, DType compute, bool cache);
 
 /* From a->layer[layer].x to `out` (T, C), which may be the same memory. out NULL: only what the backward pass reads. */

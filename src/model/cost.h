@@ -1,8 +1,8 @@
 /* cost.h - the floating-point operations that any correct implementation must do for a batch.
  *
  * A multiply and an add are two. Counted: every weight matrix once a token, the head once a row whose log-probs are
- * needed, and the causal half of attention, at most a window of it. Not counted: padding, recomputation, element-wise work. The backward pass
- * is twice the forward pass. */
+ * needed, and the causal half of attention, at most a window of it. Not counted: padding, recomputation, element-wise
+ * work. The backward pass is twice the forward pass. */
 #pragma once
 #include "formats/hf_config.h"
 

@@ -4,7 +4,7 @@
 #pragma once
 #include "model/model_state.h"
 
-/* Which product, and for which rows of the batch: `first` counts from the batch's begin and only dropout looks at it. */
+/* Which product, and for which rows: `first` counts from the begin of the batch, and only dropout looks at it. */
 typedef struct {
     size_t layer;
     Linear linear;

@@ -5,9 +5,9 @@
  * other and are one matrix. Forward, with u = s A x:  y += B u.  Backward, with du = s B^T dy:
  *   dB += dy^T u    dA += du^T x    dx += A^T du
  * All of that is done for BLOCK_CHUNK rows at a time, in the compute type with float32 sums; u is computed again in the
- * backward pass, which is cheaper than keeping it. Where dropout works, x is masked and scaled by 1 / (1 - p) on its way
- * to A; the mask is a function of (pass, layer, product, row, column), so it needs no memory, and fused layers share
- * it. At the start A is uniform in +-1 / sqrt(in) (kaiming_uniform with a = sqrt 5, as PEFT) and B is 0.
+ * backward pass, which is cheaper than keeping it. Where dropout works, x is masked and scaled by 1 / (1 - p) on its
+ * way to A; the mask is a function of (pass, layer, product, row, column), so it needs no memory, and fused layers
+ * share it. At the start A is uniform in +-1 / sqrt(in) (kaiming_uniform with a = sqrt 5, as PEFT) and B is 0.
  * Memory: arrays lie in the model's arena. Source: Hu et al., arXiv 2106.09685. Claims: tests/unit/test_lora.c. */
 #pragma once
 #include "model/linear.h"

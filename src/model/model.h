@@ -6,8 +6,8 @@
  *   log p(token) = token_logprob(norm(x))
  * A trainable model keeps float32 master weights and float32 gradients, both one array in the order of
  * model_tensors(); model_pack refreshes what the matmuls read after the masters changed. With an adapter (LoRA, see
- * model/lora.h) all of this is the adapter's alone: the weights below it stay packed in the compute type, once, and have
- * neither masters nor gradients.
+ * model/lora.h) all of this is the adapter's alone: the weights below it stay packed in the compute type, once, and
+ * have neither masters nor gradients.
  *
  * Results for a row do not depend on what else is in the batch, nor on the thread count [MO-1]. Training, scoring,
  * prefill and decoding share one forward pass of a layer: hidden states are equal to the bit in all of them [MO-2].

@@ -188,8 +188,8 @@ static json_t *completion(const json_t *prompt, json_t *answer) {
     return NULL;
 }
 
-/* Columns: messages, chosen text, rejected text, prompt, chosen_k, rejected_k, two rewards, two scores, rounds since the
- * rejected answer was sampled, doubt; the last two are written where they are not 0. */
+/* Columns: messages, chosen text, rejected text, prompt, chosen_k, rejected_k, two rewards, two scores, rounds since
+ * the rejected answer was sampled, doubt; the last two are written where they are not 0. */
 static int write_pair(Export *x, const Query *query) {
     static const char *const real_names[4] = {"chosen_reward", "rejected_reward", "score_chosen", "score_rejected"};
     uint32_t number[3], age;

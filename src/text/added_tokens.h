@@ -2,10 +2,10 @@
  *
  * Those with normalized = false are sought in the text as it is, the others in what the normalizer made of the text
  * between the first. At each place the longest one wins. single_word: only where no word character touches it; lstrip,
- * rstrip: white space before or behind it belongs to it: Unicode's, or that of ASCII where the entry says "white_space":
- * "ascii", which is ours, for GGUF files, and which other readers ignore. A search is a walk in a trie from each possible first byte:
- * time grows with the text, not with the number of tokens. Source: github.com/huggingface/tokenizers 0.23,
- * AddedVocabulary. Claims: [AT-n] are checked by tests/unit/test_added_tokens.c. */
+ * rstrip: white space before or behind it belongs to it: Unicode's, or that of ASCII where the entry says
+ * "white_space": "ascii", which is ours, for GGUF files, and which other readers ignore. A search is a walk in a trie
+ * from each possible first byte: time grows with the text, not with the number of tokens.
+ * Source: github.com/huggingface/tokenizers 0.23, AddedVocabulary. Claims: tests/unit/test_added_tokens.c. */
 #pragma once
 #include "base/error.h"
 #include "base/json.h"

@@ -27,8 +27,7 @@ int optimizer_create(Optimizer *optimizer, const Model *model, const OptimizerSe
 void optimizer_destroy(Optimizer *optimizer);
 size_t optimizer_bytes(size_t weights);
 
-/* Norm of the model's gradients, in fixed order, in double or as torch adds it up; ERROR_NUMERIC where it is not finite.
- */
+/* Norm of the model's gradients in fixed order, in double or as torch adds it up; ERROR_NUMERIC if it is not finite. */
 int optimizer_gradient_norm(Model *model, bool float32_norm, double *norm, Error *error);
 /* Updates the masters and packs them. The gradients are left as they are. */
 int optimizer_step(Optimizer *optimizer, Model *model, double learning_rate, double gradient_norm, Error *error);

@@ -1,7 +1,7 @@
 /* family_cases.h - random small models of every family, and their logits by the formulas in double.
  *
- * family_case draws what a config may say, writes config.json and weights, and keeps what it means in a FamilyCase of its
- * own; family_logits computes from that and the weights, knowing nothing of the library's forward pass. */
+ * family_case draws what a config may say, writes config.json and weights, and keeps what it means in a FamilyCase of
+ * its own; family_logits computes from that and the weights, knowing nothing of the library's forward pass. */
 #pragma once
 #include "base/buffer.h"
 #include "base/file.h"

@@ -401,7 +401,7 @@ static void pairs_may_be_anchored_and_doubted(void **state) {
     done(&run, &recipe);
 }
 
-/* Parity with the paper's scripts: the stripped texts are encoded again, everything is rescored, alpha is on the grid. */
+/* Parity with the paper's scripts: stripped texts are encoded again, everything is rescored, alpha is on the grid. */
 static void the_papers_scripts_may_be_followed(void **state) {
     (void)state;
     static const char *const sets[] = {"parity=dice"};
@@ -436,7 +436,7 @@ static void the_papers_scripts_may_be_followed(void **state) {
     done(&run, &recipe);
 }
 
-/* Of a file with weight 2 every pair is trained on twice, of one with weight 0.5 some; a later change of one is seen. */
+/* Of a file with weight 2 every pair is trained on twice, of one with weight 0.5 some; a later change is seen. */
 static void offline_pairs_may_come_from_several_files(void **state) {
     (void)state;
     static const char *const sets[] = {

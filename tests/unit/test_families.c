@@ -113,8 +113,8 @@ static double decode(Case *c) {
     return worst;
 }
 
-/* Largest relative error of the slope along a random direction in each tensor, by central differences in double. A tensor
- * whose gradient is next to nothing, as that of keys in a window of 1, is held against a share of the whole gradient. */
+/* Largest relative error of the slope along a random direction in each tensor, by central differences in double. Next
+ * to no gradient, as that of keys in a window of 1, is held against a share of the whole one. */
 static double worst_slope(Case *c, const char **tensor) {
     double worst = 0, step = 1e-5,
            whole = sqrt(kernels.sum_squares(model_weight_count(c->model), model_gradients(c->model)));

@@ -40,7 +40,8 @@ static void values_of(const char *hf_name, size_t count, float *out) {
     }
 }
 
-/* Adds a tensor. offset is added to all of it. heads > 0: rows as llama.cpp's conversion orders them: reshape(heads, 2, D/2), swap the last two. */
+/* Adds a tensor, with offset added to all of it. heads > 0: rows as llama.cpp's conversion orders them, which is
+ * reshape(heads, 2, D/2) with the last two swapped. */
 static void add(GgufBuild *b, const char *gguf_name, const char *hf_name, size_t rows, size_t columns, size_t heads,
                 float offset) {
     float values[LARGEST], stored[LARGEST];

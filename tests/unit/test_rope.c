@@ -74,8 +74,8 @@ static void scaling(void **state) {
     assert_true(fabs(scaled[3 * D + 2] - cos(3 * f * (blend + (1 - blend) / 8))) < 1e-7);
 }
 
-/* Frequencies from the formula of transformers 5.23 (modeling_rope_utils, _compute_yarn_parameters), evaluated with numpy
- * in float64. */
+/* Frequencies from the formula of transformers 5.23 (modeling_rope_utils, _compute_yarn_parameters), evaluated with
+ * numpy in float64. */
 static void yarn(void **state) {
     (void)state;
     static const struct {
