@@ -321,12 +321,13 @@ static int prepare(DiceRun *run, Error *error) {
     return read_data(run, error);
 }
 
-DType dice_run_precision(const Recipe *recipe, const KernelTable *kernels) {
+static DType precision_of(const Recipe *recipe, const KernelTable *kernels) {
     if (recipe->precision == RECIPE_PRECISION_AUTO) return isa_has_bf16(kernels->isa) ? DTYPE_BF16 : DTYPE_F32;
     return recipe->precision == RECIPE_PRECISION_BFLOAT16 ? DTYPE_BF16 : DTYPE_F32;
 }
 
-DataSize dice_run_data_size(const DiceRun *run) {
+/* What the data amounts to, for a plan. */
+static DataSize data_size(const DiceRun *run) {
     DataSize size = {.prompts = run->prompts, .offline_pairs = run->train_pairs};
     double prompt = 0, response = 0;
     for (size_t i = 0; i < run->prompts; i++) {
@@ -341,6 +342,11 @@ DataSize dice_run_data_size(const DiceRun *run) {
     return size;
 }
 
+int dice_run_plan(const DiceRun *run, RunPlan *plan, Error *error) {
+    const DataSize size = data_size(run);
+    return run_plan(run->recipe, &run->config, run->kernels, run->compute, &size, plan, error);
+}
+
 /* What the run belongs to is remembered when all of it could be read, so that a recipe with a mistake in it may be
  * corrected and started again. */
 static int begin_run(DiceRun *run, Error *error) {
@@ -351,7 +357,7 @@ static int begin_run(DiceRun *run, Error *error) {
 
 int dice_run_open(DiceRun *run, const Recipe *recipe, const KernelTable *kernels, bool dry, const Log *log,
                   Error *error) {
-    *run = (DiceRun){.recipe = recipe, .kernels = kernels, .log = log, .compute = dice_run_precision(recipe, kernels)};
+    *run = (DiceRun){.recipe = recipe, .kernels = kernels, .log = log, .compute = precision_of(recipe, kernels)};
     run->score_compute = recipe->reward.precision == RECIPE_SCORE_SAME      ? run->compute
                          : recipe->reward.precision == RECIPE_SCORE_FLOAT32 ? DTYPE_F32
                                                                             : DTYPE_BF16;

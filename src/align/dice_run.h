@@ -50,15 +50,13 @@ typedef struct {
     size_t train_pairs, validations, prompts;
 } DiceRun;
 
-/* The compute type of a recipe on this CPU. */
-DType dice_run_precision(const Recipe *recipe, const KernelTable *kernels);
 /* Opens or creates the run directory, checks that it belongs to this recipe, model and data, reads everything. dry:
  * only reads model configuration, tokenizer and data; nothing is written, and `store` stays NULL. */
 int dice_run_open(DiceRun *run, const Recipe *recipe, const KernelTable *kernels, bool dry, const Log *log,
                   Error *error);
-/* What the data amounts to, for a plan. */
-DataSize dice_run_data_size(const DiceRun *run);
 void dice_run_close(DiceRun *run);
+/* What all of it will cost; of a run that was opened dry, too. */
+int dice_run_plan(const DiceRun *run, RunPlan *plan, Error *error);
 
 /* All rounds. ERROR_INTERRUPTED: the same call continues. */
 int dice_run_rounds(DiceRun *run, Error *error);

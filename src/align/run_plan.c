@@ -2,6 +2,7 @@
 
 #include "align/replay_mix.h"
 #include "align/round_table.h"
+#include "align/train_recipe.h"
 #include "base/size.h"
 #include "model/cost.h"
 #include "sample/generate.h"
@@ -33,7 +34,6 @@ static void plan_memory(const Recipe *r, const LoraSettings *lora, const HfConfi
     plan->trained_weights = model_planned_weights(config, &training);
     plan->train_bytes = plus(plus(model_bytes(config, &training), optimizer_bytes(plan->trained_weights)),
                              activations_bytes(config, &training, rows, rows));
-    plan->evaluate_bytes = plan->sample_bytes > plan->score_bytes ? plan->sample_bytes : plan->score_bytes;
     plan->peak_bytes = plan->train_bytes;
     plan->peak_stage = "train";
     if (plan->sample_bytes > plan->peak_bytes) plan->peak_bytes = plan->sample_bytes, plan->peak_stage = "sample";
@@ -56,32 +56,28 @@ static int plan_work(const Recipe *r, bool adapter, const HfConfig *config, cons
     plan->sample_forwards = plan->sampled_prompts * (data->mean_prompt + K * new_tokens);
     plan->score_forwards = plan->sample_forwards * (1 + r->reward.audit_share);
     double pairs = plan->generated_pairs + plan->offline_rows;
-    plan->steps =
-        r->train.steps > 0 ? (double)r->train.steps : ceil(pairs * r->train.epochs / (double)r->train.pairs_per_step);
+    plan->steps = pairs > 0 ? (double)train_recipe_settings(r, 1, (size_t)pairs).schedule.steps : 0;
     double generated_share = pairs > 0 ? plan->generated_pairs / pairs : 0;
     double pair_tokens =
         data->mean_prompt + 2 * (generated_share * new_tokens + (1 - generated_share) * data->mean_response);
     plan->train_forwards = plan->steps * (double)r->train.pairs_per_step * pair_tokens * passes +
                            plan->offline_rows * (data->mean_prompt + 2 * data->mean_response);
-    double zero = 0;
-    if (r->reference == NULL) {
-        double per_step = (double)(r->round0.pairs_per_step > 0 ? r->round0.pairs_per_step : r->train.pairs_per_step);
-        double epochs = r->round0.epochs > 0 ? r->round0.epochs : r->train.epochs;
-        double steps = r->round0.steps > 0 ? (double)r->round0.steps
-                       : r->round0.epochs > 0 || r->train.steps == 0
-                           ? ceil((double)data->offline_pairs * epochs / per_step)
-                           : (double)r->train.steps;
-        zero =
-            (steps * per_step * passes + (double)data->offline_pairs) * (data->mean_prompt + 2 * data->mean_response);
+    double round0_forwards = 0;
+    if (r->reference == NULL && data->offline_pairs > 0) {
+        const TrainSettings zero = train_recipe_settings(r, 0, data->offline_pairs);
+        double trained = (double)zero.schedule.steps * (double)zero.examples_per_step;
+        round0_forwards =
+            (trained * passes + (double)data->offline_pairs) * (data->mean_prompt + 2 * data->mean_response);
     }
-    double forwards = (double)r->rounds * (plan->sample_forwards + plan->score_forwards + plan->train_forwards) + zero;
+    double round_forwards = plan->sample_forwards + plan->score_forwards + plan->train_forwards;
+    double forwards = (double)r->rounds * round_forwards + round0_forwards;
     plan->flops = cost_forward(config, forwards, data->mean_prompt + new_tokens / 2, forwards);
     return 0;
 }
 
 int run_plan(const Recipe *recipe, const HfConfig *config, const KernelTable *kernels, DType compute,
              const DataSize *data, RunPlan *plan, Error *error) {
-    *plan = (RunPlan){0};
+    *plan = (RunPlan){.data = *data};
     LoraSettings lora;
     if (recipe_lora(recipe, &lora, error) != 0) return -1;
     plan_memory(recipe, &lora, config, kernels, compute, data, plan);

@@ -13,14 +13,15 @@ typedef struct {
 } DataSize;
 
 typedef struct {
-    size_t sample_bytes, score_bytes, train_bytes, evaluate_bytes; // peak memory of each stage
-    size_t peak_bytes;                                             // the largest of them
-    const char *peak_stage;                                        // "sample", "score" or "train"
-    size_t trained_weights;                                        // of the model, or of its adapter
-    double disk_bytes;                                             // checkpoints and exported models of the whole run
-    double sampled_prompts, generated_pairs, offline_rows, steps;  // of a round
-    double sample_forwards, score_forwards, train_forwards; // token-forwards of a round, at the longest responses
-    double flops;                                           // of the whole run
+    DataSize data;                                                // what it is counted for
+    size_t sample_bytes, score_bytes, train_bytes;                // peak memory of each stage
+    size_t peak_bytes;                                            // the largest of them
+    const char *peak_stage;                                       // "sample", "score" or "train"
+    size_t trained_weights;                                       // of the model, or of its adapter
+    double disk_bytes;                                            // checkpoints and exported models of the whole run
+    double sampled_prompts, generated_pairs, offline_rows, steps; // of a round
+    double sample_forwards, score_forwards, train_forwards;       // token-forwards of a round, at the longest responses
+    double flops;                                                 // of the whole run
 } RunPlan;
 
 /* config: of the model. threads as kernels says. */

@@ -14,19 +14,20 @@ static const Option options[] = {
      "overrides a key of the recipe, e.g. sample.branches=32; may be repeated"},
 };
 
-static json_t *to_json(const RunPlan *p, const DataSize *d, double available, double rate) {
+static json_t *to_json(const RunPlan *p, double available, double rate) {
     return json_pack("{s:I, s:I, s:I, s:I, s:s, s:f, s:f, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}",
                      "sample_bytes", (json_int_t)p->sample_bytes, "score_bytes", (json_int_t)p->score_bytes,
                      "train_bytes", (json_int_t)p->train_bytes, "peak_bytes", (json_int_t)p->peak_bytes, "peak_stage",
                      p->peak_stage, "available_bytes", available, "disk_bytes", p->disk_bytes, "prompts",
-                     (json_int_t)d->prompts, "offline_pairs", (json_int_t)d->offline_pairs, "sampled_prompts",
+                     (json_int_t)p->data.prompts, "offline_pairs", (json_int_t)p->data.offline_pairs, "sampled_prompts",
                      p->sampled_prompts, "generated_pairs", p->generated_pairs, "offline_rows", p->offline_rows,
                      "steps", p->steps, "sample_forwards", p->sample_forwards, "score_forwards", p->score_forwards,
                      "train_forwards", p->train_forwards, "hours_at_matmul_rate",
                      rate > 0 ? p->flops / rate / 3600 : 0);
 }
 
-static void print_plan(const RunPlan *p, const DataSize *d, double available, double rate) {
+static void print_plan(const RunPlan *p, double available, double rate) {
+    const DataSize *d = &p->data;
     const double gib = 1073741824;
     printf("data      %zu prompts, %zu offline pairs; mean prompt %.0f tokens, mean offline answer %.0f\n", d->prompts,
            d->offline_pairs, d->mean_prompt, d->mean_response);
@@ -44,16 +45,15 @@ static void print_plan(const RunPlan *p, const DataSize *d, double available, do
 }
 
 static int plan_run(const Values *v, Session *session, const DiceRun *dice, Error *error) {
-    const DataSize size = dice_run_data_size(dice);
     double total, available, rate;
     RunPlan plan;
-    if (run_plan(dice->recipe, &dice->config, dice->kernels, dice->compute, &size, &plan, error) != 0 ||
+    if (dice_run_plan(dice, &plan, error) != 0 ||
         machine_matmul_rate(&session->kernels, dice->compute, &rate, error) != 0)
         return -1;
     machine_memory(&total, &available);
     if (!v->common.json)
-        print_plan(&plan, &size, available, rate);
-    else if (command_print_json(to_json(&plan, &size, available, rate), error) != 0)
+        print_plan(&plan, available, rate);
+    else if (command_print_json(to_json(&plan, available, rate), error) != 0)
         return -1;
     return run_plan_check(&plan, dice->recipe, available, error);
 }

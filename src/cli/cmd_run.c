@@ -17,8 +17,7 @@ static const Option options[] = {
 static int check_memory(const DiceRun *dice, Error *error) {
     double total, available;
     RunPlan plan;
-    const DataSize size = dice_run_data_size(dice);
-    if (run_plan(dice->recipe, &dice->config, dice->kernels, dice->compute, &size, &plan, error) != 0) return -1;
+    if (dice_run_plan(dice, &plan, error) != 0) return -1;
     machine_memory(&total, &available);
     return run_plan_check(&plan, dice->recipe, available, error);
 }

@@ -511,7 +511,9 @@ static void a_plan_writes_nothing(void **state) {
     Recipe recipe = recipe_of("planned", NULL, 0);
     DiceRun run;
     if (dice_run_open(&run, &recipe, &kernels, true, NULL, &error) != 0) fail_msg("%s", error.message);
-    const DataSize size = dice_run_data_size(&run);
+    RunPlan plan;
+    assert_int_equal(dice_run_plan(&run, &plan, &error), 0);
+    const DataSize size = plan.data;
     assert_true(size.offline_pairs == 9 && size.prompts == run.prompts && size.longest_prompt > 5);
     assert_true(size.mean_prompt <= (double)size.longest_prompt && size.mean_response > 1);
     assert_null(run.store);

@@ -94,12 +94,18 @@ static void only_needed_prompts_are_sampled(void **state) {
     assert_true(all.sampled_prompts == 10000 && none.sampled_prompts == 10000 && none.offline_rows == 0);
     assert_true(half.steps == 313); // 10000 pairs of 32
     assert_true(with("train.steps=300").steps == 300);
+    assert_true(with("mix.gamma=1").generated_pairs == 0 && with("mix.gamma=1").steps == 313);
 }
 
 static void round_zero_is_counted_where_there_is_one(void **state) {
     (void)state;
     const RunPlan without = with(NULL), zero = with("reference=");
     assert_true(zero.flops > without.flops && zero.disk_bytes > without.disk_bytes);
+    static const char *const sets[] = {"reference=", "round0.steps=3", "round0.pairs_per_step=8"};
+    const RunPlan short_one = plan_of(sets, 3);
+    double one = without.flops, trained = 3 * 8 * 3 + 10000; // passes over pairs: trained, and as the reference
+    double usual = 313 * 32 * 3 + 10000;
+    assert_true(fabs((short_one.flops - one) / (zero.flops - one) - trained / usual) < 1e-9);
 }
 
 static void what_cannot_fit_is_refused(void **state) {
