@@ -1,5 +1,6 @@
 #include "align/dice_run.h"
 
+#include "align/data_recipe.h"
 #include "base/file.h"
 #include "base/rng.h"
 #include "formats/gguf_import.h"
@@ -196,23 +197,6 @@ static int resolve_model(const DiceRun *run, const char *source, const char *nam
     return gguf_import(source, *directory, DTYPE_F32, run->log, error);
 }
 
-static EncodeRules rules_of(const DiceRun *run) {
-    const Recipe *r = run->recipe;
-    bool chat = run->chat.chat_template != NULL;
-    return (EncodeRules){.chat = &run->chat,
-                         .wrap = r->data.chat == RECIPE_CHAT_ALWAYS || (r->data.chat == RECIPE_CHAT_AUTO && chat),
-                         .system = r->data.system,
-                         .end =
-                             r->reward.response_end == RECIPE_RESPONSE_END_TEMPLATE ? CHAT_END_TEMPLATE : CHAT_END_STOP,
-                         .max_tokens = run->max_tokens,
-                         .vocabulary = run->config.vocabulary,
-                         .overlong = (OverlongRule)r->data.overlong, // the same order
-                         .max_prompt_tokens = r->data.max_prompt_tokens,
-                         .overlong_prompt = (OverlongRule)r->data.overlong_prompt,
-                         .deduplicate = r->data.deduplicate,
-                         .keep_all = r->data.keep_all};
-}
-
 /* Copies of pair i that are trained on: the weight of its file, what is behind its point by a draw. */
 static size_t copies_of(const DiceRun *run, size_t i) {
     double weight = run->recipe->data.offline.item[run->data.pair[i].file].weight, whole = floor(weight);
@@ -281,7 +265,7 @@ static int put_prompts(DiceRun *run, Error *error) {
 
 static int read_data(DiceRun *run, Error *error) {
     const Recipe *r = run->recipe;
-    const EncodeRules rules = rules_of(run);
+    const EncodeRules rules = data_recipe_rules(r, &run->chat, &run->config);
     for (size_t i = 0; i < r->data.offline.count; i++)
         if (preference_data_add_pairs(&run->data, r->data.offline.item[i].path, &rules, false, run->log, error) != 0)
             return -1;
@@ -317,7 +301,6 @@ static int prepare(DiceRun *run, Error *error) {
         chat_load(&run->chat, run->start_directory, error) != 0 ||
         chat_set_stop(&run->chat, (const char *const *)r->sample.stop.item, r->sample.stop.count, error) != 0)
         return -1;
-    run->max_tokens = r->data.max_tokens < run->config.max_positions ? r->data.max_tokens : run->config.max_positions;
     return read_data(run, error);
 }
 

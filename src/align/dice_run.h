@@ -41,7 +41,6 @@ typedef struct {
     LoraSettings lora;                           // r 0: whole models are trained, else adapters of the start model
     Chat chat;
     PreferenceLoss loss; // what rounds minimise
-    size_t max_tokens;   // of prompt + response: the recipe's, capped by the context
 
     PreferenceData data, held_out;  // held_out: only where the recipe names a file of its own
     const EncodedPair **train_pair; // (train_pairs) D_off

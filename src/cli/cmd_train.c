@@ -1,9 +1,10 @@
+#include "align/data_recipe.h"
 #include "align/loss_reference.h"
 #include "align/model_export.h"
 #include "align/train_metrics.h"
 #include "align/train_recipe.h"
+#include "cli/recipe_options.h"
 #include "cli/rows.h"
-#include "cli/training_recipe.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -62,7 +63,7 @@ typedef struct {
 static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no memory for the training data"); }
 
 static int read_data(Training *t, Error *error) {
-    const EncodeRules rules = training_recipe_rules(&t->recipe, &t->chat, model_config(t->model));
+    const EncodeRules rules = data_recipe_rules(&t->recipe, &t->chat, model_config(t->model));
     bool sft = strcmp(t->v->method, "sft") == 0;
     if (preference_data_add_pairs(&t->data, t->v->data, &rules, sft, &t->session->log, error) != 0) return -1;
     t->rows = t->data.pairs;
@@ -87,8 +88,8 @@ static int read_recipe(Training *t, Error *error) {
     char *adapter = NULL;
     if (v->adapter != NULL && asprintf(&adapter, "lora.adapter=%s", v->adapter) < 0) return no_memory(error);
     const char *const preset[] = {adapter};
-    int result = training_recipe_read(&t->recipe, t->session, v->model, v->out, v->data, preset, adapter != NULL,
-                                      &v->set, error);
+    int result =
+        recipe_options_read(&t->recipe, t->session, v->model, v->out, v->data, preset, adapter != NULL, &v->set, error);
     free(adapter);
     return result == 0 ? recipe_lora(&t->recipe, &t->lora, error) : -1;
 }

@@ -1,7 +1,7 @@
 #include "cli/inspect.h"
 
 #include "align/dpo_objective.h"
-#include "cli/training_recipe.h"
+#include "cli/recipe_options.h"
 
 #include <stdlib.h>
 
@@ -165,7 +165,7 @@ int inspect_loss(const InspectValues *v, const char *path, Session *session, Err
     DpoContext context = {0};
     Scored scored = {0};
     json_t *rows = NULL, *result_object = NULL;
-    int result = training_recipe_read(&recipe, session, "-", "-", path, NULL, 0, &v->set, error);
+    int result = recipe_options_read(&recipe, session, "-", "-", path, NULL, 0, &v->set, error);
     if (result == 0) result = preference_loss_create(&context.loss, &recipe, &session->log, error);
     if (result == 0) result = (rows = inspect_read_lines(path, error)) == NULL ? -1 : 0;
     if (result == 0 && read_scored(&scored, &context.loss, rows, error) != 0) result = error_prefix(error, "%s", path);

@@ -1,8 +1,9 @@
 #include "cli/inspect.h"
 
+#include "align/data_recipe.h"
 #include "align/loss_reference.h"
+#include "cli/recipe_options.h"
 #include "cli/rows.h"
-#include "cli/training_recipe.h"
 #include "formats/safetensors_writer.h"
 
 #include <stdlib.h>
@@ -163,8 +164,8 @@ static int read_recipe(const InspectValues *v, const Session *session, const cha
                   asprintf(&preset[1], "reward.response_end=%s", v->response_end) < 0 ||
                   asprintf(&preset[2], "data.system=%s", v->system) < 0;
     int result = failed ? no_memory(error)
-                        : training_recipe_read(recipe, session, path, "-", v->data, (const char *const *)preset, 3,
-                                               &v->set, error);
+                        : recipe_options_read(recipe, session, path, "-", v->data, (const char *const *)preset, 3,
+                                              &v->set, error);
     for (int i = 0; i < 3; i++) free(preset[i]);
     return result;
 }
@@ -183,7 +184,7 @@ int inspect_gradient(const InspectValues *v, const char *path, Session *session,
     if (result == 0) result = rows_load_chat(&chat, path, error);
     if (result == 0) result = command_load_model(session, (ModelPlace){path, v->adapter}, true, &model, error);
     if (result == 0) {
-        const EncodeRules rules = training_recipe_rules(&recipe, &chat, model_config(model));
+        const EncodeRules rules = data_recipe_rules(&recipe, &chat, model_config(model));
         result = preference_data_add_pairs(&data, v->data, &rules, sft, &session->log, error);
     }
     TrainExample *example = calloc(data.pairs + 1, sizeof *example);

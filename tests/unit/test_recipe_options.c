@@ -1,4 +1,4 @@
-#include "cli/training_recipe.h"
+#include "cli/recipe_options.h"
 #include "test.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@ static int read_sets(Recipe *recipe, const char **set, size_t sets, Error *error
     const CommonOptions common = {.precision = "float32"};
     const Session session = {.common = &common};
     const OptionList list = {.item = set, .count = sets};
-    return training_recipe_read(recipe, &session, "start model", "out", "rows.jsonl", preset, 2, &list, error);
+    return recipe_options_read(recipe, &session, "start model", "out", "rows.jsonl", preset, 2, &list, error);
 }
 
 /* The user's --set counts more than a preset, which counts more than a default. */
@@ -39,28 +39,7 @@ static void wrong_keys_are_named(void **state) {
     assert_string_equal(error.message, "--set: unknown key \"train.los\"; did you mean \"train.loss\"?");
 }
 
-/* The rules of the recipe, within what the model can hold. */
-static void rules_are_those_of_the_recipe(void **state) {
-    (void)state;
-    Recipe recipe;
-    Error error;
-    const HfConfig config = {.max_positions = 100, .vocabulary = 321};
-    const Chat chat = {0};
-    const char *set[] = {"data.max_tokens=40", "data.overlong=keep_end", "data.system=Be brief.", "data.chat=always"};
-    if (read_sets(&recipe, set, 4, &error) != 0) fail_msg("%s", error.message);
-    EncodeRules rules = training_recipe_rules(&recipe, &chat, &config);
-    assert_true(rules.max_tokens == 40 && rules.vocabulary == 321 && rules.overlong == OVERLONG_KEEP_END && rules.wrap);
-    assert_true(rules.end == CHAT_END_TEMPLATE && rules.chat == &chat);
-    assert_string_equal(rules.system, "Be brief.");
-    recipe_free(&recipe);
-    if (read_sets(&recipe, NULL, 0, &error) != 0) fail_msg("%s", error.message);
-    rules = training_recipe_rules(&recipe, &chat, &config);
-    assert_true(rules.max_tokens == 100 && rules.overlong == OVERLONG_DROP && !rules.wrap); // no template to wrap with
-    recipe_free(&recipe);
-}
-
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_last_word_counts), cmocka_unit_test(wrong_keys_are_named),
-                                       cmocka_unit_test(rules_are_those_of_the_recipe)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_last_word_counts), cmocka_unit_test(wrong_keys_are_named)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
