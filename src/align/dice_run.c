@@ -1,6 +1,7 @@
 #include "align/dice_run.h"
 
 #include "align/data_recipe.h"
+#include "align/replay_mix.h"
 #include "base/file.h"
 #include "base/rng.h"
 #include "formats/gguf_import.h"
@@ -57,6 +58,11 @@ int dice_run_load(const DiceRun *run, int index, DType compute, bool trainable, 
                             .compute = compute,
                             .trainable = trainable,
                             .checkpoint_activations = run->recipe->train.checkpoint_activations};
+    if (index > first_index(run) && dice_run_require(run, (uint32_t)index, "train", error) != 0) {
+        model_free(*model);
+        *model = NULL;
+        return -1;
+    }
     char *adapter, *own = dice_run_model(run, index), *directory = own;
     int result = own == NULL ? no_memory(error) : adapter_of(run, index, &adapter, error);
     if (result == 0 && run->lora.r > 0) {
@@ -82,11 +88,20 @@ json_t *dice_run_summary(const DiceRun *run, uint32_t round, const char *stage, 
     snprintf(place, sizeof place, "run.db, round %u, stage %s", round, stage);
     json_t *summary = NULL;
     if (text == NULL)
-        error_set(error, ERROR_INTERNAL, "%s: is not there", place);
+        error_set(error, ERROR_INPUT,
+                  "%s/run.db: round %u has no finished stage %s, which the one that was asked for goes on from: put "
+                  "back a copy of the file, or begin a new run directory",
+                  run->recipe->output, round, stage);
     else
         summary = json_parse(text, strlen(text), place, 1, error);
     free(text);
     return summary;
+}
+
+int dice_run_require(const DiceRun *run, uint32_t round, const char *stage, Error *error) {
+    json_t *summary = dice_run_summary(run, round, stage, error);
+    json_decref(summary);
+    return summary == NULL ? -1 : 0;
 }
 
 int dice_run_finish(const DiceRun *run, uint32_t round, const char *stage, json_t *summary, Error *error) {
@@ -292,6 +307,22 @@ static int open_store(DiceRun *run, Error *error) {
     return result;
 }
 
+/* Whether rounds will have something to sample for and to train on, seen before round 0 takes its time. */
+static int check_rounds(const DiceRun *run, Error *error) {
+    const Recipe *r = run->recipe;
+    size_t offline = run->train_pairs > 0 ? run->train_pairs : run->prompts;
+    ReplayCounts counts;
+    if (r->rounds == 0 || !dice_run_generates(run)) return 0;
+    if (run->prompts == 0)
+        return error_set(error, ERROR_INPUT, "there is no prompt to sample for: give data.prompts or data.offline");
+    if (replay_mix_counts(offline, run->prompts, r->mix.gamma, &counts, error) != 0) return -1;
+    if (counts.generated > 0 || r->mix.gamma == 1) return 0;
+    return error_set(
+        error, ERROR_USAGE,
+        "mix.gamma %g of %zu offline pairs leaves no room for a generated one: lower it, or give more pairs",
+        r->mix.gamma, offline);
+}
+
 static int prepare(DiceRun *run, Error *error) {
     const Recipe *r = run->recipe;
     if (recipe_lora(r, &run->lora, error) != 0 ||
@@ -301,7 +332,7 @@ static int prepare(DiceRun *run, Error *error) {
         chat_load(&run->chat, run->start_directory, error) != 0 ||
         chat_set_stop(&run->chat, (const char *const *)r->sample.stop.item, r->sample.stop.count, error) != 0)
         return -1;
-    return read_data(run, error);
+    return read_data(run, error) == 0 ? check_rounds(run, error) : -1;
 }
 
 static DType precision_of(const Recipe *recipe, const KernelTable *kernels) {

@@ -84,6 +84,8 @@ int dice_evaluate(DiceRun *run, int index, Error *error);
 
 /* Summary of a finished stage, a new reference; NULL (and an error) where the stage is not done. */
 json_t *dice_run_summary(const DiceRun *run, uint32_t round, const char *stage, Error *error);
+/* 0 where a stage is done, else an error that says so: for the stage that goes on from it. */
+int dice_run_require(const DiceRun *run, uint32_t round, const char *stage, Error *error);
 /* Marks a stage as done with its summary, whose reference it takes. */
 int dice_run_finish(const DiceRun *run, uint32_t round, const char *stage, json_t *summary, Error *error);
 /* 1: done, 0: not, -1: error. */

@@ -129,8 +129,6 @@ static double flops_per_token(const DiceRun *run, const RoundTable *table) {
 int dice_sample(DiceRun *run, uint32_t round, Error *error) {
     int done = dice_run_is_done(run, round, "sample", error);
     if (done != 0 || !dice_run_generates(run)) return done < 0 ? -1 : 0;
-    if (run->prompts == 0)
-        return error_set(error, ERROR_INPUT, "there is no prompt to sample for: give data.prompts or data.offline");
     double start = clock_seconds();
     size_t K = run->recipe->sample.responses;
     RoundTable table = {0};

@@ -48,7 +48,8 @@ static inline void checkpoint_create(CheckpointDirectory *d, const char *chat_te
     free(text), free(tokenizer);
 }
 
-static inline void checkpoint_weights(const CheckpointDirectory *d, uint64_t seed) {
+/* Random weights, but for the end token's logit: about `end` at each position. */
+static inline void checkpoint_weights_ending(const CheckpointDirectory *d, uint64_t seed, float end) {
     Error error = {0};
     HfConfig c;
     Parameters p;
@@ -58,9 +59,9 @@ static inline void checkpoint_weights(const CheckpointDirectory *d, uint64_t see
     const RngAddress address = {.seed = seed, .stream = RNG_TEST};
     for (size_t i = 0; i < p.elements; i++)
         values[i] = (float)(rng_normal(&address, (uint32_t)i) * 0.3 + (i < p.vectors));
-    for (size_t t = 0; t < c.vocabulary; t++) { // through a constant, the end token has a share of one in ten or so
+    for (size_t t = 0; t < c.vocabulary; t++) { // through a constant
         parameters_at(&p, values, p.model.embedding)[t * c.channels] = 2;
-        parameters_at(&p, values, p.model.head)[t * c.channels] = t == CHECKPOINT_END ? 6.0f : 0;
+        parameters_at(&p, values, p.model.head)[t * c.channels] = t == CHECKPOINT_END ? end : 0;
     }
     TensorSource source[64] = {0};
     for (size_t i = 0; i < p.tensors; i++)
@@ -72,6 +73,11 @@ static inline void checkpoint_weights(const CheckpointDirectory *d, uint64_t see
     if (safetensors_write(d->path, source, p.tensors, 0, &error) != 0) fail_msg("%s", error.message);
     free(values);
     parameters_free(&p);
+}
+
+/* The end token has a share of one in ten or so. */
+static inline void checkpoint_weights(const CheckpointDirectory *d, uint64_t seed) {
+    checkpoint_weights_ending(d, seed, 6);
 }
 
 static inline void checkpoint_remove(CheckpointDirectory *d) { file_remove_tree(d->path, NULL); }

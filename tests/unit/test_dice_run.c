@@ -1,105 +1,8 @@
 #include "align/dice_run.h"
-#include "align/round_table.h"
-#include "checkpoint_cases.h"
-#include "model/model.h"
-#include <math.h>
-
-#include <math.h>
+#include "run_cases.h"
 
 /* A whole run on a tiny model, its variants, and stops at every safe point. What the numbers are is checked where they
  * are made; here it is checked that the stages fit together. */
-static KernelTable kernels;
-static CheckpointDirectory start, older, scratch;
-static Error error;
-
-static const char *const recipe_text =
-    "model: %s\noutput: %s\nrounds: 1\nseed: 5\nprecision: float32\n"
-    "data: {offline: pairs.jsonl, validation_pairs: 2}\n"
-    "sample: {responses: 3, max_new_tokens: 40, temperature: 1, branches: 6}\n"
-    "filter: {above_chars: 0, min_responses: 2}\nreward: {audit_share: 0.5}\n"
-    "train: {learning_rate: 3e-4, pairs_per_step: 3, micro_tokens: 200, checkpoint_every: 2, validate_every: 2}\n"
-    "report: {prompts: 2, show: 1, show_tokens: 4}\n";
-
-static void put_pairs(const char *name, size_t count, size_t first) {
-    static const char *const words[] = {"the", "mill", "stood", "by", "river", "wheel", "turned", "all", "day"};
-    Buffer text = {0};
-    for (size_t i = first; i < first + count; i++)
-        buffer_format(&text, "{\"prompt\": \"%s %s %zu\", \"chosen\": \"%s %s\", \"rejected\": \"%s\"}\n", words[i % 9],
-                      words[(i + 4) % 9], i - i % 5 / 4, words[(i + 1) % 9], words[(i + 7) % 9], words[(i + 3) % 9]);
-    checkpoint_put(&scratch, name, text.data);
-    buffer_free(&text);
-}
-
-static int setup(void **state) {
-    (void)state;
-    checkpoint_create(&start, checkpoint_template), checkpoint_weights(&start, 1);
-    checkpoint_create(&older, checkpoint_template), checkpoint_weights(&older, 2);
-    snprintf(scratch.path, sizeof scratch.path, "/tmp/dice-run-XXXXXX");
-    if (mkdtemp(scratch.path) == NULL) return -1;
-    put_pairs("pairs.jsonl", 11, 0);
-    put_pairs("more.jsonl", 6, 20);
-    return kernel_table_create(&kernels, 1, &error);
-}
-
-static int teardown(void **state) {
-    (void)state;
-    checkpoint_remove(&start), checkpoint_remove(&older), checkpoint_remove(&scratch);
-    return 0;
-}
-
-static Recipe recipe_of(const char *output, const char *const *sets, size_t n) {
-    char text[2048];
-    Recipe recipe;
-    snprintf(text, sizeof text, recipe_text, start.path, output);
-    if (recipe_parse(&recipe, text, strlen(text), "r.yaml", scratch.path, sets, n, &error) != 0)
-        fail_msg("%s", error.message);
-    return recipe;
-}
-
-/* Runs all rounds, or until the log says stop. */
-static int run_rounds(const Recipe *recipe, const Log *log) {
-    DiceRun run;
-    if (dice_run_open(&run, recipe, &kernels, false, log, &error) != 0) return -1;
-    int result = dice_run_rounds(&run, &error);
-    dice_run_close(&run);
-    return result;
-}
-
-/* A finished run, to be looked at; closes with dice_run_close and recipe_free. */
-static void finished(DiceRun *run, Recipe *recipe, const char *output, const char *const *sets, size_t n) {
-    *recipe = recipe_of(output, sets, n);
-    if (run_rounds(recipe, NULL) != 0 || dice_run_open(run, recipe, &kernels, false, NULL, &error) != 0)
-        fail_msg("%s: %s", output, error.message);
-}
-
-static void done(DiceRun *run, Recipe *recipe) {
-    dice_run_close(run);
-    recipe_free(recipe);
-}
-
-static double figure(const DiceRun *run, uint32_t round, const char *stage, const char *key) {
-    json_t *summary = dice_run_summary(run, round, stage, &error);
-    if (summary == NULL) fail_msg("%s", error.message);
-    const json_t *value = json_object_get(summary, key);
-    double number = json_is_true(value) ? 1 : json_number_value(value);
-    if (value == NULL) fail_msg("%s of round %u has no %s", stage, round, key);
-    json_decref(summary);
-    return number;
-}
-
-static void text_figure(const DiceRun *run, uint32_t round, const char *stage, const char *key, char out[40]) {
-    json_t *summary = dice_run_summary(run, round, stage, &error);
-    snprintf(out, 40, "%s", json_string_value(json_object_get(summary, key)));
-    json_decref(summary);
-}
-
-static void hash_of(const DiceRun *run, int index, char out[40]) {
-    Model *model = NULL;
-    Hash hash;
-    if (dice_run_load(run, index, DTYPE_F32, false, &model, &hash, &error) != 0) fail_msg("%s", error.message);
-    snprintf(out, 40, "%s", hash.hex);
-    model_free(model);
-}
 
 /* Without a reference round 0 makes pi(0); its reference is pi(-1), the start model. */
 static void a_run_without_a_reference_begins_with_round_0(void **state) {
@@ -107,58 +10,55 @@ static void a_run_without_a_reference_begins_with_round_0(void **state) {
     DiceRun run;
     Recipe recipe;
     char hash[3][40], text[40];
-    finished(&run, &recipe, "plain", NULL, 0);
+    run_cases_finished(&run, &recipe, "plain", NULL, 0);
     assert_true(dice_run_has_round0(&run) && dice_run_generates(&run));
     assert_true(run.validations == 2 && run.train_pairs == 9);
-    for (int i = 0; i < 3; i++) hash_of(&run, i - 1, hash[i]);
+    for (int i = 0; i < 3; i++) run_cases_hash(&run, i - 1, hash[i]);
     assert_string_not_equal(hash[0], hash[1]);
     assert_string_not_equal(hash[1], hash[2]);
-    text_figure(&run, 0, "train", "loss_reference", text);
+    run_cases_text(&run, 0, "train", "loss_reference", text);
     assert_string_equal(text, hash[0]);
-    text_figure(&run, 0, "train", "model", text);
+    run_cases_text(&run, 0, "train", "model", text);
     assert_string_equal(text, hash[1]);
-    text_figure(&run, 1, "score", "reward_reference", text); // pi(-1)
+    run_cases_text(&run, 1, "score", "reward_reference", text); // pi(-1)
     assert_string_equal(text, hash[0]);
-    text_figure(&run, 1, "train", "loss_reference", text); // pi(0)
+    run_cases_text(&run, 1, "train", "loss_reference", text); // pi(0)
     assert_string_equal(text, hash[1]);
-    assert_true(figure(&run, 0, "train", "pairs") == 9);
-    double generated = figure(&run, 1, "mix", "generated"), offline = figure(&run, 1, "mix", "offline");
-    assert_true(generated > 0 && figure(&run, 1, "train", "pairs") == generated + offline);
-    assert_true(figure(&run, 1, "score", "audited") > 0 && figure(&run, 1, "score", "audit_max") < 1e-4);
-    assert_true(figure(&run, 1, "evaluate", "pairs") == 2 && figure(&run, 1, "evaluate", "samples") == 2);
-    assert_true(figure(&run, 0, "evaluate-start", "kl_nats") == 0);
-    done(&run, &recipe);
+    assert_true(run_cases_figure(&run, 0, "train", "pairs") == 9);
+    double generated = run_cases_figure(&run, 1, "mix", "generated"),
+           offline = run_cases_figure(&run, 1, "mix", "offline");
+    assert_true(generated > 0 && run_cases_figure(&run, 1, "train", "pairs") == generated + offline);
+    assert_true(run_cases_figure(&run, 1, "score", "audited") > 0 &&
+                run_cases_figure(&run, 1, "score", "audit_max") < 1e-4);
+    assert_true(run_cases_figure(&run, 1, "evaluate", "pairs") == 2 &&
+                run_cases_figure(&run, 1, "evaluate", "samples") == 2);
+    assert_true(run_cases_figure(&run, 0, "evaluate-start", "kl_nats") == 0);
+    run_cases_close(&run, &recipe);
 }
 
 static void a_run_with_a_reference_begins_with_round_1(void **state) {
     (void)state;
     char set[128], hash[3][40], text[40];
-    snprintf(set, sizeof set, "reference=%s", older.path);
+    snprintf(set, sizeof set, "reference=%s", run_older.path);
     const char *const sets[] = {set, "rounds=2"};
     DiceRun run;
     Recipe recipe;
-    finished(&run, &recipe, "referenced", sets, 2);
+    run_cases_finished(&run, &recipe, "referenced", sets, 2);
     assert_false(dice_run_has_round0(&run));
-    for (int i = 0; i < 3; i++) hash_of(&run, i - 1, hash[i]);
-    text_figure(&run, 1, "score", "reward_reference", text);
+    for (int i = 0; i < 3; i++) run_cases_hash(&run, i - 1, hash[i]);
+    run_cases_text(&run, 1, "score", "reward_reference", text);
     assert_string_equal(text, hash[0]);
-    text_figure(&run, 2, "score", "reward_reference", text);
+    run_cases_text(&run, 2, "score", "reward_reference", text);
     assert_string_equal(text, hash[1]);
-    text_figure(&run, 2, "train", "loss_reference", text);
+    run_cases_text(&run, 2, "train", "loss_reference", text);
     assert_string_equal(text, hash[2]);
-    assert_int_equal(dice_run_is_done(&run, 0, "train", &error), 0);
-    done(&run, &recipe);
+    assert_int_equal(dice_run_is_done(&run, 0, "train", &run_error), 0);
+    run_cases_close(&run, &recipe);
     const char *const initial[] = {set, "rounds=2", "reward.reference=initial"};
-    finished(&run, &recipe, "initial", initial, 3);
-    text_figure(&run, 2, "score", "reward_reference", text);
+    run_cases_finished(&run, &recipe, "initial", initial, 3);
+    run_cases_text(&run, 2, "score", "reward_reference", text);
     assert_string_equal(text, hash[0]); // always pi(-1)
-    done(&run, &recipe);
-}
-
-static bool has_file(const char *output, const char *name) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s/%s", scratch.path, output, name);
-    return file_exists(path);
+    run_cases_close(&run, &recipe);
 }
 
 /* With LoRA every model of the run is an adapter on the start model: each round goes on from the last one's, and models
@@ -169,31 +69,31 @@ static void adapters_chain(void **state) {
     DiceRun run;
     Recipe recipe;
     char hash[4][40], text[40], base[40];
-    finished(&run, &recipe, "adapted", sets, 4);
-    for (int i = 0; i < 4; i++) hash_of(&run, i - 1, hash[i]);
+    run_cases_finished(&run, &recipe, "adapted", sets, 4);
+    for (int i = 0; i < 4; i++) run_cases_hash(&run, i - 1, hash[i]);
     for (int i = 1; i < 4; i++) assert_string_not_equal(hash[i - 1], hash[i]);
     run.lora.r = 0; // the start model as it is
-    hash_of(&run, -1, base);
+    run_cases_hash(&run, -1, base);
     run.lora.r = 2;
     assert_string_equal(base, hash[0]);
     for (uint32_t round = 0; round < 3; round++) {
-        text_figure(&run, round, "train", "loss_reference", text);
+        run_cases_text(&run, round, "train", "loss_reference", text);
         assert_string_equal(text, hash[round]);
-        text_figure(&run, round, "train", "model", text);
+        run_cases_text(&run, round, "train", "model", text);
         assert_string_equal(text, hash[round + 1]);
     }
-    text_figure(&run, 1, "score", "reward_reference", text);
+    run_cases_text(&run, 1, "score", "reward_reference", text);
     assert_string_equal(text, hash[0]);
-    text_figure(&run, 2, "score", "reward_reference", text);
+    run_cases_text(&run, 2, "score", "reward_reference", text);
     assert_string_equal(text, hash[1]);
-    assert_true(figure(&run, 2, "score", "audit_max") < 1e-4);
-    assert_true(has_file("adapted", "round-2/adapter/adapter_model.safetensors"));
-    assert_false(has_file("adapted", "round-2/model"));
+    assert_true(run_cases_figure(&run, 2, "score", "audit_max") < 1e-4);
+    assert_true(run_cases_has_file("adapted", "round-2/adapter/adapter_model.safetensors"));
+    assert_false(run_cases_has_file("adapted", "round-2/model"));
     Model *model = NULL, *first;
     Hash own;
     float *a[3];
     for (int i = 0; i < 3; i++) { // trainable, so that the values can be seen
-        if (dice_run_load(&run, i, DTYPE_F32, true, &model, &own, &error) != 0) fail_msg("%s", error.message);
+        if (dice_run_load(&run, i, DTYPE_F32, true, &model, &own, &run_error) != 0) fail_msg("%s", run_error.message);
         if (i == 0) first = model;
         assert_ptr_equal(model, first);
         assert_string_equal(own.hex, hash[i + 1]);
@@ -206,15 +106,15 @@ static void adapters_chain(void **state) {
         for (int k = 0; k < 2; k++) moved[k] += fabs((double)a[k + 1][i] - (double)a[k][i]);
     }
     for (int k = 0; k < 2; k++) assert_true(moved[k] > 0 && moved[k] < 0.2 * size); // a new start would move it all
-    if (dice_run_load(&run, -1, DTYPE_F32, true, &model, &own, &error) != 0) fail_msg("%s", error.message);
+    if (dice_run_load(&run, -1, DTYPE_F32, true, &model, &own, &run_error) != 0) fail_msg("%s", run_error.message);
     assert_ptr_equal(model, first);
     assert_string_equal(own.hex, base);
-    if (dice_run_load(&run, -1, DTYPE_F32, false, &model, &own, &error) != 0) fail_msg("%s", error.message);
+    if (dice_run_load(&run, -1, DTYPE_F32, false, &model, &own, &run_error) != 0) fail_msg("%s", run_error.message);
     assert_string_equal(own.hex, base);
     assert_null(model_weights(model)); // another model than before
     model_free(model);
     for (int i = 0; i < 3; i++) free(a[i]);
-    done(&run, &recipe);
+    run_cases_close(&run, &recipe);
 }
 
 /* `model` with an adapter that was DPO-trained elsewhere, and the model below it as the reference. */
@@ -224,23 +124,23 @@ static void a_run_may_begin_with_an_adapter(void **state) {
     char reference[128], hash[2][40], before[40];
     DiceRun run;
     Recipe recipe;
-    finished(&run, &recipe, "made", made, 2);
-    hash_of(&run, 0, before);
-    done(&run, &recipe);
-    snprintf(reference, sizeof reference, "reference=%s", start.path);
+    run_cases_finished(&run, &recipe, "made", made, 2);
+    run_cases_hash(&run, 0, before);
+    run_cases_close(&run, &recipe);
+    snprintf(reference, sizeof reference, "reference=%s", run_start.path);
     const char *const sets[] = {reference, "lora.adapter=made/round-0/adapter"};
-    finished(&run, &recipe, "begun", sets, 2);
+    run_cases_finished(&run, &recipe, "begun", sets, 2);
     assert_true(run.lora.r == 2 && !dice_run_has_round0(&run));
-    for (int i = 0; i < 2; i++) hash_of(&run, i - 1, hash[i]);
+    for (int i = 0; i < 2; i++) run_cases_hash(&run, i - 1, hash[i]);
     assert_string_equal(hash[1], before);
     assert_string_not_equal(hash[0], hash[1]);
-    assert_true(has_file("begun", "round-1/adapter/adapter_config.json"));
-    assert_false(has_file("begun", "round-0"));
-    done(&run, &recipe);
-    checkpoint_put(&scratch, "made/round-0/adapter/adapter_config.json", "{}");
-    recipe = recipe_of("begun", sets, 2);
-    assert_int_equal(run_rounds(&recipe, NULL), -1);
-    assert_true(error.code == ERROR_INPUT || error.code == ERROR_MISMATCH);
+    assert_true(run_cases_has_file("begun", "round-1/adapter/adapter_config.json"));
+    assert_false(run_cases_has_file("begun", "round-0"));
+    run_cases_close(&run, &recipe);
+    checkpoint_put(&run_scratch, "made/round-0/adapter/adapter_config.json", "{}");
+    recipe = run_cases_recipe("begun", sets, 2);
+    assert_int_equal(run_cases_rounds(&recipe, NULL), -1);
+    assert_true(run_error.code == ERROR_INPUT || run_error.code == ERROR_MISMATCH);
     recipe_free(&recipe);
 }
 
@@ -249,22 +149,22 @@ static void gamma_decides_what_is_sampled(void **state) {
     static const char *const all_offline[] = {"mix.gamma=1"}, *const none[] = {"mix.gamma=0"};
     DiceRun run;
     Recipe recipe;
-    finished(&run, &recipe, "offline", all_offline, 1);
+    run_cases_finished(&run, &recipe, "offline", all_offline, 1);
     assert_false(dice_run_generates(&run));
-    assert_int_equal(dice_run_is_done(&run, 1, "sample", &error), 0);
-    assert_true(figure(&run, 1, "mix", "generated") == 0 && figure(&run, 1, "mix", "offline") == 9);
-    done(&run, &recipe);
-    finished(&run, &recipe, "generated", none, 1);
-    assert_true(figure(&run, 1, "mix", "offline") == 0);
-    assert_true(figure(&run, 1, "mix", "generated") == figure(&run, 1, "pairs", "pairs"));
-    done(&run, &recipe);
+    assert_int_equal(dice_run_is_done(&run, 1, "sample", &run_error), 0);
+    assert_true(run_cases_figure(&run, 1, "mix", "generated") == 0 && run_cases_figure(&run, 1, "mix", "offline") == 9);
+    run_cases_close(&run, &recipe);
+    run_cases_finished(&run, &recipe, "generated", none, 1);
+    assert_true(run_cases_figure(&run, 1, "mix", "offline") == 0);
+    assert_true(run_cases_figure(&run, 1, "mix", "generated") == run_cases_figure(&run, 1, "pairs", "pairs"));
+    run_cases_close(&run, &recipe);
 }
 
 /* Prompts alone are enough for a model that has a reference. */
 static void prompts_may_come_without_pairs(void **state) {
     (void)state;
     char set[128];
-    snprintf(set, sizeof set, "reference=%s", older.path);
+    snprintf(set, sizeof set, "reference=%s", run_older.path);
     const char *const sets[] = {set,
                                 "data.offline=",
                                 "data.prompts=more.jsonl",
@@ -273,10 +173,10 @@ static void prompts_may_come_without_pairs(void **state) {
                                 "mix.gamma=0"};
     DiceRun run;
     Recipe recipe;
-    finished(&run, &recipe, "prompts", sets, 6);
+    run_cases_finished(&run, &recipe, "prompts", sets, 6);
     assert_true(run.train_pairs == 0 && run.validations == 11 && run.prompts > 3);
-    assert_true(figure(&run, 1, "evaluate", "pairs") == 11);
-    done(&run, &recipe);
+    assert_true(run_cases_figure(&run, 1, "evaluate", "pairs") == 11);
+    run_cases_close(&run, &recipe);
 }
 
 /* Rescored, because the audit's threshold is 0 or the precision another one, the rewards are nearly the same. */
@@ -285,25 +185,27 @@ static void policy_sums_may_be_computed_again(void **state) {
     static const char *const audit[] = {"reward.audit_threshold=0"}, *const half[] = {"reward.precision=bfloat16"};
     DiceRun run;
     Recipe recipe;
-    finished(&run, &recipe, "plain", NULL, 0); // finished already
-    double spread = figure(&run, 1, "pairs", "reward_spread_nats"), pairs = figure(&run, 1, "pairs", "pairs");
-    assert_true(figure(&run, 1, "score", "rescored") == 0);
-    done(&run, &recipe);
-    finished(&run, &recipe, "rescored", audit, 1);
-    assert_true(figure(&run, 1, "score", "rescored") == 1);
-    double again = figure(&run, 1, "pairs", "reward_spread_nats");
-    assert_true(again - spread < 1e-4 && spread - again < 1e-4 && figure(&run, 1, "pairs", "pairs") == pairs);
-    done(&run, &recipe);
-    finished(&run, &recipe, "half", half, 1);
-    assert_true(figure(&run, 1, "score", "rescored") == 1 && figure(&run, 1, "score", "audit_mean") > 1e-6);
-    done(&run, &recipe);
+    run_cases_finished(&run, &recipe, "plain", NULL, 0); // finished already
+    double spread = run_cases_figure(&run, 1, "pairs", "reward_spread_nats"),
+           pairs = run_cases_figure(&run, 1, "pairs", "pairs");
+    assert_true(run_cases_figure(&run, 1, "score", "rescored") == 0);
+    run_cases_close(&run, &recipe);
+    run_cases_finished(&run, &recipe, "rescored", audit, 1);
+    assert_true(run_cases_figure(&run, 1, "score", "rescored") == 1);
+    double again = run_cases_figure(&run, 1, "pairs", "reward_spread_nats");
+    assert_true(again - spread < 1e-4 && spread - again < 1e-4 && run_cases_figure(&run, 1, "pairs", "pairs") == pairs);
+    run_cases_close(&run, &recipe);
+    run_cases_finished(&run, &recipe, "half", half, 1);
+    assert_true(run_cases_figure(&run, 1, "score", "rescored") == 1 &&
+                run_cases_figure(&run, 1, "score", "audit_mean") > 1e-6);
+    run_cases_close(&run, &recipe);
 }
 
 /* A figure of the first training step of a round: the policy is still its own reference. */
 static double first_step(const DiceRun *run, uint32_t round, const char *name) {
     char *lines = NULL;
-    if (run_store_get_steps(run->store, round, &lines, &error) != 0) fail_msg("%s", error.message);
-    json_t *step = json_parse(lines, strcspn(lines, "\n"), "step", 1, &error);
+    if (run_store_get_steps(run->store, round, &lines, &run_error) != 0) fail_msg("%s", run_error.message);
+    json_t *step = json_parse(lines, strcspn(lines, "\n"), "step", 1, &run_error);
     const json_t *value = json_object_get(step, name);
     if (!json_is_number(value)) fail_msg("a step has no %s: %s", name, lines);
     double number = json_number_value(value);
@@ -323,7 +225,7 @@ static void losses_find_the_policy_at_its_reference(void **state) {
     const double most[] = {0, 1e-6}; // the sampler's log-probs are summed in another order
     DiceRun run;
     Recipe recipe;
-    finished(&run, &recipe, "aot", batches, 3);
+    run_cases_finished(&run, &recipe, "aot", batches, 3);
     for (uint32_t round = 0; round < 2; round++) {
         assert_true(fabs(first_step(&run, round, "rewards/chosen")) <= most[round]);
         assert_true(fabs(first_step(&run, round, "rewards/rejected")) <= most[round]);
@@ -331,39 +233,39 @@ static void losses_find_the_policy_at_its_reference(void **state) {
         double parts = first_step(&run, round, "loss/aot") + 0.1 * first_step(&run, round, "loss/sft");
         assert_true(fabs(first_step(&run, round, "loss") - parts) < 1e-14);
     }
-    done(&run, &recipe);
-    finished(&run, &recipe, "weighted", weights, 1);
+    run_cases_close(&run, &recipe);
+    run_cases_finished(&run, &recipe, "weighted", weights, 1);
     for (uint32_t round = 0; round < 2; round++) {
         assert_true(fabs(first_step(&run, round, "rewards/margins")) <= most[round]);
         assert_true(fabs(first_step(&run, round, "loss") - log(2)) > 1e-3);
     }
-    done(&run, &recipe);
-    finished(&run, &recipe, "weighted-offline", offline, 3);
-    double generated = figure(&run, 1, "mix", "generated");
-    assert_true(generated >= 1 && figure(&run, 1, "mix", "offline") == 0);
+    run_cases_close(&run, &recipe);
+    run_cases_finished(&run, &recipe, "weighted-offline", offline, 3);
+    double generated = run_cases_figure(&run, 1, "mix", "generated");
+    assert_true(generated >= 1 && run_cases_figure(&run, 1, "mix", "offline") == 0);
     assert_true(fabs(first_step(&run, 1, "loss") - log(2)) < 1e-6); // all are its own: none is weighed
     assert_true(fabs(first_step(&run, 0, "loss") - log(2)) > 1e-3);
-    done(&run, &recipe);
-    finished(&run, &recipe, "simpo", nothing, 2);
+    run_cases_close(&run, &recipe);
+    run_cases_finished(&run, &recipe, "simpo", nothing, 2);
     assert_true(first_step(&run, 0, "rewards/chosen") < -1); // beta times the mean log-prob of a token
-    done(&run, &recipe);
+    run_cases_close(&run, &recipe);
 }
 
 /* Noise times a multiple drops pairs; all of them is an error that says what to do. */
 static void small_gaps_may_be_dropped(void **state) {
     (void)state;
     static const char *const sets[] = {"reward.min_gap_noise=1000000", "mix.gamma=0", "reward.precision=bfloat16"};
-    const Recipe recipe = recipe_of("noisy", sets, 3);
-    assert_int_equal(run_rounds(&recipe, NULL), -1);
-    assert_int_equal(error.code, ERROR_INPUT);
-    assert_non_null(strstr(error.message, "round 1 has no pairs"));
+    const Recipe recipe = run_cases_recipe("noisy", sets, 3);
+    assert_int_equal(run_cases_rounds(&recipe, NULL), -1);
+    assert_int_equal(run_error.code, ERROR_INPUT);
+    assert_non_null(strstr(run_error.message, "round 1 has no pairs"));
     recipe_free((Recipe *)(uintptr_t)&recipe);
 }
 
 static size_t anchored_pairs(const DiceRun *run, uint32_t round) {
     StoredPair *pair;
     size_t pairs, found = 0;
-    assert_int_equal(run_store_get_pairs(run->store, round, &pair, &pairs, &error), 0);
+    assert_int_equal(run_store_get_pairs(run->store, round, &pair, &pairs, &run_error), 0);
     for (size_t i = 0; i < pairs; i++) {
         assert_true(pair[i].rejected_age == 0 || pair[i].rejected_age == round - 1);
         assert_true(pair[i].doubt >= 0 && pair[i].doubt <= 1 && (round > 1 || pair[i].doubt == 0));
@@ -383,22 +285,23 @@ static void pairs_may_be_anchored_and_doubted(void **state) {
     char hash[40], plain[40];
     DiceRun run;
     Recipe recipe;
-    finished(&run, &recipe, "anchored", sets, 5);
+    run_cases_finished(&run, &recipe, "anchored", sets, 5);
     assert_true(anchored_pairs(&run, 1) == 0 && anchored_pairs(&run, 2) > 0);
-    assert_true(figure(&run, 2, "pairs", "anchored") == (double)anchored_pairs(&run, 2));
-    double agreement = figure(&run, 2, "pairs", "rank_agreement");
+    assert_true(run_cases_figure(&run, 2, "pairs", "anchored") == (double)anchored_pairs(&run, 2));
+    double agreement = run_cases_figure(&run, 2, "pairs", "rank_agreement");
     assert_true(agreement > 0 && agreement < 1);
-    hash_of(&run, 2, hash);
-    done(&run, &recipe);
-    finished(&run, &recipe, "unanchored",
-             (const char *const[]){"rounds=2", "sample.all=true", "reward.reference=initial"}, 3);
-    hash_of(&run, 2, plain);
+    run_cases_hash(&run, 2, hash);
+    run_cases_close(&run, &recipe);
+    run_cases_finished(&run, &recipe, "unanchored",
+                       (const char *const[]){"rounds=2", "sample.all=true", "reward.reference=initial"}, 3);
+    run_cases_hash(&run, 2, plain);
     assert_string_not_equal(hash, plain); // planted: without the options
-    done(&run, &recipe);
-    finished(&run, &recipe, "banded", previous, 5);
-    assert_true(figure(&run, 1, "pairs", "dropped_band") > 0 && figure(&run, 2, "pairs", "rank_agreement") < 1);
+    run_cases_close(&run, &recipe);
+    run_cases_finished(&run, &recipe, "banded", previous, 5);
+    assert_true(run_cases_figure(&run, 1, "pairs", "dropped_band") > 0 &&
+                run_cases_figure(&run, 2, "pairs", "rank_agreement") < 1);
     assert_int_equal(anchored_pairs(&run, 2), 0);
-    done(&run, &recipe);
+    run_cases_close(&run, &recipe);
 }
 
 /* Parity with the paper's scripts: stripped texts are encoded again, everything is rescored, alpha is on the grid. */
@@ -408,22 +311,23 @@ static void the_papers_scripts_may_be_followed(void **state) {
     DiceRun run;
     Recipe recipe;
     RoundTable table;
-    finished(&run, &recipe, "parity", sets, 1);
-    assert_true(figure(&run, 1, "score", "rescored") == 1 && figure(&run, 1, "score", "audited") == 0);
-    double alpha = figure(&run, 1, "pairs", "alpha_nats_per_char");
+    run_cases_finished(&run, &recipe, "parity", sets, 1);
+    assert_true(run_cases_figure(&run, 1, "score", "rescored") == 1 &&
+                run_cases_figure(&run, 1, "score", "audited") == 0);
+    double alpha = run_cases_figure(&run, 1, "pairs", "alpha_nats_per_char");
     assert_true(fabs(alpha * 1000 - round(alpha * 1000)) < 1e-9);
-    assert_int_equal(figure(&run, 1, "sample", "prompts"), run.prompts);
-    assert_int_equal(round_table_load(&table, &run, 1, &error), 0);
+    assert_int_equal(run_cases_figure(&run, 1, "sample", "prompts"), run.prompts);
+    assert_int_equal(round_table_load(&table, &run, 1, &run_error), 0);
     StoredResponse *sampled;
     size_t count, changed = 0;
-    assert_int_equal(run_store_get_responses(run.store, 1, &sampled, &count, &error), 0);
+    assert_int_equal(run_store_get_responses(run.store, 1, &sampled, &count, &run_error), 0);
     assert_true(table.encoded_again && count == table.count);
     for (size_t i = 0; i < count; i++) {
         const StoredResponse *r = &table.response[i];
         Buffer text = {0};
         size_t begin, end;
         response_filter_strip(sampled[i].text, strlen(sampled[i].text), &begin, &end);
-        assert_int_equal(chat_decode_response(&run.chat, r->ids, r->length, &text, &error), 0);
+        assert_int_equal(chat_decode_response(&run.chat, r->ids, r->length, &text, &run_error), 0);
         assert_int_equal(text.size, end - begin);
         if (text.size > 0) assert_memory_equal(text.data, sampled[i].text + begin, text.size);
         if (r->stopped) assert_int_equal(r->ids[r->length - 1], sampled[i].ids[sampled[i].length - 1]);
@@ -433,7 +337,7 @@ static void the_papers_scripts_may_be_followed(void **state) {
     assert_true(changed > 0); // planted: the sampled ids as they are
     run_store_free_responses(sampled, count);
     round_table_free(&table);
-    done(&run, &recipe);
+    run_cases_close(&run, &recipe);
 }
 
 /* Of a file with weight 2 every pair is trained on twice, of one with weight 0.5 some; a later change is seen. */
@@ -442,9 +346,9 @@ static void offline_pairs_may_come_from_several_files(void **state) {
     static const char *const sets[] = {
         "data.offline=[{path: pairs.jsonl, weight: 2}, {path: more.jsonl, weight: 0.5}]"};
     DiceRun run;
-    Recipe recipe = recipe_of("several", sets, 1);
-    put_pairs("more.jsonl", 6, 20);
-    assert_int_equal(dice_run_open(&run, &recipe, &kernels, false, NULL, &error), 0);
+    Recipe recipe = run_cases_recipe("several", sets, 1);
+    run_cases_pairs("more.jsonl", 6, 20);
+    assert_int_equal(dice_run_open(&run, &recipe, &run_kernels, false, NULL, &run_error), 0);
     size_t count[2] = {0}, held[2] = {0};
     for (size_t i = 0; i < run.train_pairs; i++) count[run.train_pair[i]->file]++;
     for (size_t i = 0; i < run.validations; i++) held[run.validation[i]->file]++;
@@ -452,10 +356,10 @@ static void offline_pairs_may_come_from_several_files(void **state) {
     assert_int_equal(count[0], 2 * (11 - held[0]));
     assert_true(count[1] > 0 && count[1] < 6 - held[1]);
     dice_run_close(&run);
-    put_pairs("more.jsonl", 7, 20);
-    assert_int_equal(dice_run_open(&run, &recipe, &kernels, false, NULL, &error), -1);
-    assert_true(error.code == ERROR_MISMATCH && strstr(error.message, "more.jsonl") != NULL);
-    put_pairs("more.jsonl", 6, 20);
+    run_cases_pairs("more.jsonl", 7, 20);
+    assert_int_equal(dice_run_open(&run, &recipe, &run_kernels, false, NULL, &run_error), -1);
+    assert_true(run_error.code == ERROR_MISMATCH && strstr(run_error.message, "more.jsonl") != NULL);
+    run_cases_pairs("more.jsonl", 6, 20);
     recipe_free(&recipe);
 }
 
@@ -466,18 +370,18 @@ static void rounds_may_be_added(void **state) {
     char before[40], after[40], straight[40];
     DiceRun run;
     Recipe recipe;
-    finished(&run, &recipe, "grows", NULL, 0);
-    hash_of(&run, 1, before);
-    done(&run, &recipe);
-    finished(&run, &recipe, "grows", more, 1);
-    hash_of(&run, 1, after);
+    run_cases_finished(&run, &recipe, "grows", NULL, 0);
+    run_cases_hash(&run, 1, before);
+    run_cases_close(&run, &recipe);
+    run_cases_finished(&run, &recipe, "grows", more, 1);
+    run_cases_hash(&run, 1, after);
     assert_string_equal(before, after);
-    hash_of(&run, 2, after);
-    done(&run, &recipe);
-    finished(&run, &recipe, "grown", more, 1);
-    hash_of(&run, 2, straight);
+    run_cases_hash(&run, 2, after);
+    run_cases_close(&run, &recipe);
+    run_cases_finished(&run, &recipe, "grown", more, 1);
+    run_cases_hash(&run, 2, straight);
     assert_string_equal(after, straight);
-    done(&run, &recipe);
+    run_cases_close(&run, &recipe);
 }
 
 static int stop_after(void *context) { return (*(int *)context)-- <= 0; }
@@ -488,37 +392,37 @@ static void every_safe_point_can_be_left(void **state) {
     DiceRun run;
     Recipe recipe;
     char whole[40], parts[40];
-    finished(&run, &recipe, "plain", NULL, 0);
-    hash_of(&run, 1, whole);
-    done(&run, &recipe);
-    recipe = recipe_of("stopped", NULL, 0);
+    run_cases_finished(&run, &recipe, "plain", NULL, 0);
+    run_cases_hash(&run, 1, whole);
+    run_cases_close(&run, &recipe);
+    recipe = run_cases_recipe("stopped", NULL, 0);
     int stops = 0;
     for (int polls = 0;; polls = 3 * stops) { // ever later: an evaluation is done in one piece
         const Log log = {.interrupted = stop_after, .context = &polls};
-        if (run_rounds(&recipe, &log) == 0) break;
-        if (error.code != ERROR_INTERRUPTED) fail_msg("stop %d: %s", stops, error.message);
+        if (run_cases_rounds(&recipe, &log) == 0) break;
+        if (run_error.code != ERROR_INTERRUPTED) fail_msg("stop %d: %s", stops, run_error.message);
         if (++stops > 400) fail_msg("there is no progress");
     }
     assert_true(stops > 5);
-    assert_int_equal(dice_run_open(&run, &recipe, &kernels, false, NULL, &error), 0);
-    hash_of(&run, 1, parts);
+    assert_int_equal(dice_run_open(&run, &recipe, &run_kernels, false, NULL, &run_error), 0);
+    run_cases_hash(&run, 1, parts);
     assert_string_equal(parts, whole);
-    done(&run, &recipe);
+    run_cases_close(&run, &recipe);
 }
 
 static void a_plan_writes_nothing(void **state) {
     (void)state;
-    Recipe recipe = recipe_of("planned", NULL, 0);
+    Recipe recipe = run_cases_recipe("planned", NULL, 0);
     DiceRun run;
-    if (dice_run_open(&run, &recipe, &kernels, true, NULL, &error) != 0) fail_msg("%s", error.message);
+    if (dice_run_open(&run, &recipe, &run_kernels, true, NULL, &run_error) != 0) fail_msg("%s", run_error.message);
     RunPlan plan;
-    assert_int_equal(dice_run_plan(&run, &plan, &error), 0);
+    assert_int_equal(dice_run_plan(&run, &plan, &run_error), 0);
     const DataSize size = plan.data;
     assert_true(size.offline_pairs == 9 && size.prompts == run.prompts && size.longest_prompt > 5);
     assert_true(size.mean_prompt <= (double)size.longest_prompt && size.mean_response > 1);
     assert_null(run.store);
     assert_false(file_exists(recipe.output));
-    done(&run, &recipe);
+    run_cases_close(&run, &recipe);
 }
 
 static void what_does_not_belong_is_refused(void **state) {
@@ -526,21 +430,21 @@ static void what_does_not_belong_is_refused(void **state) {
     static const char *const other[] = {"train.beta=0.2"}, *const held[] = {"data.validation_pairs=11"};
     DiceRun run;
     Recipe recipe;
-    finished(&run, &recipe, "plain", NULL, 0);
-    done(&run, &recipe);
-    recipe = recipe_of("plain", other, 1);
-    assert_int_equal(dice_run_open(&run, &recipe, &kernels, false, NULL, &error), -1);
-    assert_int_equal(error.code, ERROR_MISMATCH);
-    if (strstr(error.message, "train.beta: 0.1 -> 0.2") == NULL) fail_msg("%s", error.message);
+    run_cases_finished(&run, &recipe, "plain", NULL, 0);
+    run_cases_close(&run, &recipe);
+    recipe = run_cases_recipe("plain", other, 1);
+    assert_int_equal(dice_run_open(&run, &recipe, &run_kernels, false, NULL, &run_error), -1);
+    assert_int_equal(run_error.code, ERROR_MISMATCH);
+    if (strstr(run_error.message, "train.beta: 0.1 -> 0.2") == NULL) fail_msg("%s", run_error.message);
     recipe_free(&recipe);
-    recipe = recipe_of("held", held, 1);
-    assert_int_equal(dice_run_open(&run, &recipe, &kernels, false, NULL, &error), -1);
-    assert_int_equal(error.code, ERROR_USAGE);
-    assert_non_null(strstr(error.message, "only 11 usable pairs"));
+    recipe = run_cases_recipe("held", held, 1);
+    assert_int_equal(dice_run_open(&run, &recipe, &run_kernels, false, NULL, &run_error), -1);
+    assert_int_equal(run_error.code, ERROR_USAGE);
+    assert_non_null(strstr(run_error.message, "only 11 usable pairs"));
     recipe_free(&recipe);
-    recipe = recipe_of("held", NULL, 0); // corrected, the same directory is fine
-    if (dice_run_open(&run, &recipe, &kernels, false, NULL, &error) != 0) fail_msg("%s", error.message);
-    done(&run, &recipe);
+    recipe = run_cases_recipe("held", NULL, 0); // corrected, the same directory is fine
+    if (dice_run_open(&run, &recipe, &run_kernels, false, NULL, &run_error) != 0) fail_msg("%s", run_error.message);
+    run_cases_close(&run, &recipe);
 }
 
 int main(void) {
@@ -562,5 +466,5 @@ int main(void) {
         cmocka_unit_test(a_plan_writes_nothing),
         cmocka_unit_test(what_does_not_belong_is_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, run_cases_create, run_cases_remove);
 }
