@@ -121,12 +121,7 @@ static int read_rewards(Pairing *p, Error *error) {
 static int fit_alpha(const Recipe *r, const ScoredResponses *scored, LengthFit *fit, Error *error) {
     if (r->reward.alpha == RECIPE_ALPHA_EXACT) return length_regularize_fit(scored, fit, error);
     if (r->reward.alpha == RECIPE_ALPHA_GRID) return length_regularize_fit_grid(scored, fit, error);
-    double alpha = r->reward.alpha_value;
-    *fit = (LengthFit){.alpha = alpha,
-                       .alpha_low = alpha,
-                       .alpha_high = alpha,
-                       .gap_chars = length_regularize_gap(scored, alpha),
-                       .gap_before_chars = length_regularize_gap(scored, 0)};
+    *fit = length_regularize_fixed(scored, r->reward.alpha_value);
     return 0;
 }
 
@@ -308,8 +303,7 @@ static int make_pairs(Pairing *p, Error *error) {
 static int pairs_stage(DiceRun *run, uint32_t round, Error *error) {
     int done = dice_run_is_done(run, round, "pairs", error);
     if (done != 0) return done < 0 ? -1 : 0;
-    if (run->recipe->mix.gamma == 1 && !run->recipe->sample.all)
-        return dice_run_finish(run, round, "pairs", json_pack("{s:i}", "pairs", 0), error);
+    if (!dice_run_generates(run)) return dice_run_finish(run, round, "pairs", json_pack("{s:i}", "pairs", 0), error);
     Pairing p;
     int result = pairing_create(&p, run, round, error);
     if (result == 0) result = make_pairs(&p, error);

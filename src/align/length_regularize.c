@@ -10,6 +10,10 @@ typedef struct {
 
 static bool nearly(double a, double b, double scale) { return fabs(a - b) <= 1e-12 * scale; }
 
+double length_regularize_score(const ScoredResponses *scored, size_t at, double alpha) {
+    return scored->reward_nats[at] - alpha * (double)scored->length_chars[at];
+}
+
 bool length_regularize_pick(const ScoredResponses *scored, size_t n, double alpha, size_t *chosen, size_t *rejected) {
     const double *s = scored->reward_nats + n * scored->responses;
     const int32_t *l = scored->length_chars + n * scored->responses;
@@ -145,4 +149,12 @@ int length_regularize_fit_grid(const ScoredResponses *scored, LengthFit *fit, Er
     fit->gap_chars = (double)best / (double)counted;
     fit->gap_before_chars = length_regularize_gap(scored, 0);
     return 0;
+}
+
+LengthFit length_regularize_fixed(const ScoredResponses *scored, double alpha) {
+    return (LengthFit){.alpha = alpha,
+                       .alpha_low = alpha,
+                       .alpha_high = alpha,
+                       .gap_chars = length_regularize_gap(scored, alpha),
+                       .gap_before_chars = length_regularize_gap(scored, 0)};
 }

@@ -35,6 +35,9 @@ typedef struct {
     double gap_before_chars;      // gap at alpha = 0
 } LengthFit;
 
+/* The score of cell `at` of (N, K), nats. */
+double length_regularize_score(const ScoredResponses *scored, size_t at, double alpha);
+
 /* Best and worst kept response of prompt n; ties go to the lower index [LR-1]. False where fewer than two are kept. */
 bool length_regularize_pick(const ScoredResponses *scored, size_t n, double alpha, size_t *chosen, size_t *rejected);
 
@@ -47,3 +50,6 @@ int length_regularize_fit(const ScoredResponses *scored, LengthFit *fit, Error *
 /* The search of the authors' scripts: 0, 0.001, ... below 1; stops at the first worsening, first on ties. For parity;
  * the interval is [alpha, alpha]. */
 int length_regularize_fit_grid(const ScoredResponses *scored, LengthFit *fit, Error *error);
+
+/* A charge that is given: what gap it leaves. The interval is [alpha, alpha]. */
+LengthFit length_regularize_fixed(const ScoredResponses *scored, double alpha);

@@ -6,10 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double score(const ScoredResponses *s, size_t at, double alpha) {
-    return s->reward_nats[at] - alpha * (double)s->length_chars[at];
-}
-
 static size_t kept(const ScoredResponses *s, size_t n) {
     size_t count = 0;
     for (size_t k = 0; k < s->responses; k++) count += s->kept[n * s->responses + k] != 0;
@@ -21,14 +17,14 @@ static size_t nearest_to_mean_less_2sd(const ScoredResponses *s, size_t n, doubl
     size_t row = n * s->responses, found = 0;
     double sum = 0, squares = 0, least = INFINITY;
     for (size_t k = 0; k < s->responses; k++)
-        if (s->kept[row + k]) sum += score(s, row + k, alpha);
+        if (s->kept[row + k]) sum += length_regularize_score(s, row + k, alpha);
     double mean = sum / (double)count;
     for (size_t k = 0; k < s->responses; k++)
-        if (s->kept[row + k]) squares += pow(score(s, row + k, alpha) - mean, 2);
+        if (s->kept[row + k]) squares += pow(length_regularize_score(s, row + k, alpha) - mean, 2);
     double target = mean - 2 * sqrt(squares / (double)(count - 1));
     for (size_t k = 0; k < s->responses; k++) {
         if (!s->kept[row + k]) continue;
-        double distance = fabs(score(s, row + k, alpha) - target);
+        double distance = fabs(length_regularize_score(s, row + k, alpha) - target);
         if (distance < least) least = distance, found = k;
     }
     return found;
@@ -50,7 +46,7 @@ static void draw_two(const ScoredResponses *s, size_t n, double alpha, const Pai
     size_t a = rng_below(&address, 0, count), b = rng_below(&address, 1, count - 1), row = n * s->responses;
     b += b >= a;
     a = kept_at(s, n, a), b = kept_at(s, n, b);
-    bool better = score(s, row + a, alpha) > score(s, row + b, alpha);
+    bool better = length_regularize_score(s, row + a, alpha) > length_regularize_score(s, row + b, alpha);
     *chosen = better ? a : b;
     *rejected = better ? b : a;
 }
@@ -107,7 +103,8 @@ int pair_select(const ScoredResponses *scored, double alpha, const char *const *
             counts->few++;
             continue;
         }
-        double high = score(scored, row + chosen, alpha), low = score(scored, row + rejected, alpha);
+        double high = length_regularize_score(scored, row + chosen, alpha),
+               low = length_regularize_score(scored, row + rejected, alpha);
         if (chosen == rejected || !(high > low))
             counts->ties++;
         else if (text != NULL && strcmp(text[row + chosen], text[row + rejected]) == 0)

@@ -2,11 +2,11 @@
 
 #include <math.h>
 
-static double score(const ScoredResponses *s, double alpha, size_t at) {
-    return s->reward_nats[at] - alpha * (double)s->length_chars[at];
+/* Which of two cells has the higher score: 1 the first, -1 the second, 0 neither. */
+static int order(const ScoredResponses *s, double alpha, size_t a, size_t b) {
+    double x = length_regularize_score(s, a, alpha), y = length_regularize_score(s, b, alpha);
+    return x < y ? -1 : x > y;
 }
-
-static int order(double a, double b) { return a < b ? -1 : a > b; }
 
 double rank_agreement(const ScoredResponses *first, double first_alpha, const ScoredResponses *second,
                       double second_alpha, size_t n) {
@@ -15,8 +15,7 @@ double rank_agreement(const ScoredResponses *first, double first_alpha, const Sc
         if (!first->kept[a]) continue;
         for (size_t b = a + 1; b < end; b++) {
             if (!first->kept[b]) continue;
-            int x = order(score(first, first_alpha, a), score(first, first_alpha, b));
-            int y = order(score(second, second_alpha, a), score(second, second_alpha, b));
+            int x = order(first, first_alpha, a, b), y = order(second, second_alpha, a, b);
             all++;
             alike += x * y > 0;
             level += x * y == 0;

@@ -6,7 +6,7 @@
 int replay_mix_counts(size_t offline_rows, size_t generated_available, double gamma, ReplayCounts *counts,
                       Error *error) {
     if (!(gamma >= 0 && gamma <= 1))
-        return error_set(error, ERROR_USAGE, "replay.gamma is %g, but a share lies between 0 and 1", gamma);
+        return error_set(error, ERROR_USAGE, "gamma is %g where a share from 0 to 1 was expected", gamma);
     const unsigned __int128 whole = 1000000000, part = (unsigned __int128)llround(gamma * 1e9);
     if (part == whole) {
         *counts = (ReplayCounts){.generated = 0, .offline = offline_rows};

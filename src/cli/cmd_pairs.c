@@ -32,7 +32,7 @@ static const Option options[] = {
     {"min-gap", 0, OPTION_REAL, offsetof(Values, min_gap), "NATS", "0", 0, 1e9, "a pair with a smaller gap is dropped"},
     {"select", 0, OPTION_CHOICE, offsetof(Values, select), "best_worst|mean_2sd|random", "best_worst", 0, 0,
      "which two: best and worst; best and the nearest to mean - 2 sd; two at random"},
-    {"seed", 0, OPTION_WHOLE, offsetof(Values, seed), "N", "0", 0, 1.8e19, "of --select random"},
+    {"seed", 0, OPTION_WHOLE, offsetof(Values, seed), "N", "0", 0, 18446744073709551615.0, "of --select random"},
     {"band-low", 0, OPTION_REAL, offsetof(Values, band_low), "SHARE", "0", 0, 1,
      "share of the pairs with the smallest gaps that is left out"},
     {"band-high", 0, OPTION_REAL, offsetof(Values, band_high), "SHARE", "1", 0, 1,
@@ -130,11 +130,7 @@ static int fit_alpha(const char *alpha, const ScoredResponses *scored, LengthFit
     if (end == alpha || *end != 0 || !isfinite(value) || value < 0)
         return error_set(error, ERROR_USAGE, "--alpha is \"%.60s\" where exact, grid or a number >= 0 was expected",
                          alpha);
-    *fit = (LengthFit){.alpha = value,
-                       .alpha_low = value,
-                       .alpha_high = value,
-                       .gap_chars = length_regularize_gap(scored, value),
-                       .gap_before_chars = length_regularize_gap(scored, 0)};
+    *fit = length_regularize_fixed(scored, value);
     return 0;
 }
 

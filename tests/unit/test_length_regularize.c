@@ -135,6 +135,19 @@ static void gap_falls_and_the_fit_is_best(void **state) {
     assert_true(caught > 100);
 }
 
+/* Two responses, 2 nats and 10 characters apart: from 0.2 nats a character on the shorter one is chosen. */
+static void a_given_alpha_is_charged(void **state) {
+    (void)state;
+    static const double reward[] = {5, 3};
+    static const int32_t length[] = {15, 5};
+    static const uint8_t kept[] = {1, 1};
+    const ScoredResponses s = {reward, length, kept, 1, 2};
+    const LengthFit fit = length_regularize_fixed(&s, 0.25);
+    assert_true(fit.alpha == 0.25 && fit.alpha_low == 0.25 && fit.alpha_high == 0.25);
+    assert_true(fit.gap_chars == -10 && fit.gap_before_chars == 10);
+    assert_true(length_regularize_score(&s, 0, 0.25) == 5 - 3.75 && length_regularize_score(&s, 1, 0.25) == 3 - 1.25);
+}
+
 static void says_what_is_wrong(void **state) {
     (void)state;
     double reward[2] = {1, NAN};
@@ -151,9 +164,9 @@ static void says_what_is_wrong(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(finds_the_exact_interval),
-                                       cmocka_unit_test(repeats_the_authors_grid), cmocka_unit_test(picks_the_pairs),
-                                       cmocka_unit_test(gap_falls_and_the_fit_is_best),
-                                       cmocka_unit_test(says_what_is_wrong)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_the_exact_interval), cmocka_unit_test(repeats_the_authors_grid),
+        cmocka_unit_test(picks_the_pairs),          cmocka_unit_test(gap_falls_and_the_fit_is_best),
+        cmocka_unit_test(a_given_alpha_is_charged), cmocka_unit_test(says_what_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
