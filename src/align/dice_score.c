@@ -224,7 +224,8 @@ int dice_score(DiceRun *run, uint32_t round, Error *error) {
     if (done != 0 || !dice_run_generates(run)) return done < 0 ? -1 : 0;
     RoundTable table;
     Scoring s;
-    if (round_table_load(&table, run, round, error) != 0) return -1;
+    if (dice_run_require(run, round, "sample", error) != 0 || round_table_load(&table, run, round, error) != 0)
+        return -1;
     int result = scoring_create(&s, run, round, &table, error);
     if (result == 0) {
         result = score_round(&s, error);

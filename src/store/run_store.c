@@ -299,6 +299,11 @@ static int read_response(const Query *query, void *row, Error *error) {
         database_damaged(query->db, "a response has more or fewer log-probs than tokens", error);
         goto failed;
     }
+    for (size_t t = 0; t < logprobs; t++)
+        if (!isfinite(((const float *)logprob)[t])) {
+            database_damaged(query->db, "a log-prob is not finite", error);
+            goto failed;
+        }
     if (read_text(query, 5, &r.text, error) != 0) goto failed;
     r.ids = ids, r.logprob = logprob, r.chars = (size_t)chars, r.stopped = stopped != 0;
     *(StoredResponse *)row = r;

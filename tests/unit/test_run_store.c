@@ -381,6 +381,7 @@ static void crafted_rows_are_refused(void **state) {
         const char *sql, *message;
     } cases[] = {
         {"UPDATE responses SET logprob = x'00000000'", "a response has more or fewer log-probs than tokens"},
+        {"UPDATE responses SET logprob = CAST(x'0000c0ff' || substr(logprob, 5) AS BLOB)", "a log-prob is not finite"},
         {"UPDATE responses SET ids = x'0011223344'", "the length of a list of words is no multiple of 4"},
         {"UPDATE responses SET stopped = 2", "impossible value in column stopped"},
         {"UPDATE responses SET k = -1 WHERE k = 2", "impossible value in column k"},
