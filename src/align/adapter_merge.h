@@ -1,8 +1,7 @@
 /* adapter_merge.h - the weights of a checkpoint with a LoRA adapter merged in: W + s B A.
  *
  * The product is summed in float32 and added to the float32 value of W, as PEFT's merge_and_unload does on a float32
- * model; rounding to `type` comes last. Weights go from file to file row by row, so a model of any size can be merged.
- */
+ * model; rounding to `type` comes last. Weights go from file to file row by row, whatever the size of the model. */
 #pragma once
 #include "kernels/kernel_table.h"
 

@@ -10,11 +10,12 @@
 #include <string.h>
 
 /* How a model of the run does, held against pi(-1), the start:
- *   pairs    implicit reward log pi - log pi(-1) of held-out pairs: share with chosen above rejected (accuracy), mean
- * gap (margin, times beta); and, defined for the start too, the share of pairs whose chosen answer is likelier samples
- * one answer at temperature 1 to each of report.prompts prompts: length, stop rate, and the estimate of KL(pi | pi(-1))
- * that is the mean of log pi - log pi(-1) over them answers  greedy, to the first report.show prompts, for a person to
- * read */
+ *
+ *   pairs     implicit reward log pi - log pi(-1) of held-out pairs: share with chosen above rejected (accuracy), mean
+ *             gap (margin, times beta); and, defined for the start too, the share whose chosen answer is likelier
+ *   samples   one answer at temperature 1 to each of report.prompts prompts: length, stop rate, and the estimate of
+ *             KL(pi | pi(-1)) that is the mean of log pi - log pi(-1) over them
+ *   answers   greedy, to the first report.show prompts, for a person to read */
 typedef struct {
     DiceRun *run;
     int index;

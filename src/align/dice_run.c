@@ -292,7 +292,7 @@ static int read_data(DiceRun *run, Error *error) {
         return -1;
     if (split_pairs(run, error) != 0 || choose_prompts(run, error) != 0) return -1;
     Buffer example = {0};
-    int result = preference_data_show_pair(&run->data, 0, &run->chat, &example, error);
+    int result = preference_data_show_first(&run->data, &run->chat, &example, error);
     if (result == 0 && example.data != NULL)
         log_say(run->log, LOG_INFO, "a pair as the model sees it:\n%s", example.data);
     buffer_free(&example);

@@ -96,10 +96,9 @@ int preference_data_prepare_row(const EncodeRules *rules, PreferenceRow *row, Er
     return 0;
 }
 
-json_t *preference_data_variables(const EncodeRules *rules, const PreferenceRow *row) {
-    if (rules->variables == NULL && row->extra == NULL && row->tools == NULL && row->documents == NULL) return NULL;
+json_t *preference_data_variables(const PreferenceRow *row) {
+    if (row->extra == NULL && row->tools == NULL && row->documents == NULL) return NULL;
     json_t *all = json_object();
-    if (rules->variables != NULL) json_object_update(all, (json_t *)(uintptr_t)rules->variables);
     if (row->extra != NULL) json_object_update(all, row->extra);
     if (row->tools != NULL) json_object_set(all, "tools", row->tools);
     if (row->documents != NULL) json_object_set(all, "documents", row->documents);
@@ -177,7 +176,7 @@ static int encode_prompt(PreferenceData *data, const EncodeRules *rules, const P
     EncodedPrompt *prompt = &data->prompt[number];
     if (prompt->ids != NULL || prompt->overlong) return 0;
     token_list_clear(&lists->prompt);
-    json_t *variables = preference_data_variables(rules, row);
+    json_t *variables = preference_data_variables(row);
     int result = chat_encode_prompt(rules->chat, row->prompt, variables, &lists->prompt, error);
     json_decref(variables);
     if (result != 0 || check_ids(rules, &lists->prompt, error) != 0) return -1;
@@ -213,11 +212,10 @@ static int is_repeated(PreferenceData *data, const Lists *lists, size_t response
 }
 
 static int add_pair(PreferenceData *data, const EncodeRules *rules, PreferenceRow *row, Lists *lists, Error *error) {
-    const json_t *part[2] = {row->chosen, row->rejected};
-    size_t responses = row->rejected == NULL ? 1 : 2, number;
     if (preference_data_prepare_row(rules, row, error) != 0) return -1;
-    part[0] = row->chosen, part[1] = row->rejected;
-    json_t *variables = preference_data_variables(rules, row);
+    const json_t *part[2] = {row->chosen, row->rejected}; // as it was prepared
+    size_t responses = row->rejected == NULL ? 1 : 2, number;
+    json_t *variables = preference_data_variables(row);
     int result = chat_encode_responses(rules->chat, row->prompt, variables, part, responses, rules->end, &lists->prompt,
                                        lists->response, error);
     json_decref(variables);
@@ -342,10 +340,10 @@ int preference_data_add_prompts(PreferenceData *data, const char *path, const En
                      path, rules->max_tokens);
 }
 
-int preference_data_show_pair(const PreferenceData *data, size_t pair, const Chat *chat, Buffer *out, Error *error) {
+int preference_data_show_first(const PreferenceData *data, const Chat *chat, Buffer *out, Error *error) {
     static const char *const titles[] = {"\n--- chosen (in the loss) ---\n", "\n--- rejected (in the loss) ---\n"};
-    if (pair >= data->pairs || chat->tokenizer == NULL) return 0;
-    const EncodedPair *p = &data->pair[pair];
+    if (data->pairs == 0 || chat->tokenizer == NULL) return 0;
+    const EncodedPair *p = &data->pair[0];
     buffer_append_text(out, "--- prompt (not in the loss) ---\n");
     if (tokenizer_decode(chat->tokenizer, p->prompt, p->prompt_length, false, out, error) != 0) return -1;
     for (int r = 0; r < 2; r++) {

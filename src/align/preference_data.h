@@ -18,10 +18,9 @@
 typedef enum { OVERLONG_DROP, OVERLONG_KEEP_START, OVERLONG_KEEP_END } OverlongRule;
 
 typedef struct {
-    const Chat *chat;        // an empty one can only read rows of token ids
-    bool wrap;               // plain-text rows become conversations
-    const char *system;      // system message for conversations that have none; "" or NULL: none
-    const json_t *variables; // for the chat template of every row, or NULL
+    const Chat *chat;   // an empty one can only read rows of token ids
+    bool wrap;          // plain-text rows become conversations
+    const char *system; // system message for conversations that have none; "" or NULL: none
     ChatEnd end;
     size_t max_tokens; // of prompt + response; >= 2
     size_t vocabulary; // of the model: every id must be below it; 0: not checked
@@ -64,7 +63,7 @@ typedef struct {
     size_t repeated_prompts, repeated_pairs;   // rows whose prompt, or whose whole pair, was there before
     size_t files;                              // that pairs were added from
     json_t *index;                             // prompt with sorted keys -> number
-    json_t *seen;                              // hash of a pair's ids -> its number
+    json_t *seen;                              // its keys are the hashes of the pairs' ids
 } PreferenceData;
 
 void preference_data_free(PreferenceData *data);
@@ -79,9 +78,9 @@ int preference_data_add_prompts(PreferenceData *data, const char *path, const En
 /* Adds the system message and wraps plain rows as the rules say; for readers that encode rows themselves. */
 int preference_data_prepare_row(const EncodeRules *rules, PreferenceRow *row, Error *error);
 
-/* The variables of a row for the chat template: those of the rules, then its own. A new reference; NULL where there are
- * none. */
-json_t *preference_data_variables(const EncodeRules *rules, const PreferenceRow *row);
+/* The variables of a row for the chat template. A new reference; NULL where there are none. */
+json_t *preference_data_variables(const PreferenceRow *row);
 
-/* The first pair as a person reads it: every token, those of the responses marked. Empty where there is no pair. */
-int preference_data_show_pair(const PreferenceData *data, size_t pair, const Chat *chat, Buffer *out, Error *error);
+/* Appends the first pair as a person reads it: every token, those of the responses marked. Nothing where there is no
+ * pair, or no tokenizer. */
+int preference_data_show_first(const PreferenceData *data, const Chat *chat, Buffer *out, Error *error);

@@ -99,8 +99,7 @@ static int by_key(const void *a, const void *b) {
 
 static void rank(size_t n, LossRank *ranked) { qsort(ranked, n, sizeof *ranked, by_key); }
 
-/* Optimal transport in one dimension pairs equal ranks: the k-th smallest gap of the policy with that of the reference.
- */
+/* Optimal transport in one dimension pairs equal ranks: the policy's k-th smallest gap with that of the reference. */
 static void loss_aot(const LossKnobs *k, size_t n, const PairSums *pair, LossRank *scratch, LossValue *value) {
     LossRank *policy = scratch, *reference = scratch + n;
     for (size_t i = 0; i < n; i++) {

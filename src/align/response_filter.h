@@ -1,16 +1,16 @@
 /* response_filter.h - which sampled responses may enter a pair, decided before any is paid for by scoring.
  *
- * A response is kept if it ended by itself (not cut by the token limit) and low < |y| < high, both strict, |y| in code
- * points of the stripped text. A prompt is kept if enough of its responses are. Source: the released scripts of DICE.
- */
+ * A response is kept if it ended by itself (was not cut by the token limit) and above_chars < |y| < below_chars, |y| in
+ * code points of the stripped text. A prompt is kept if at least min_responses of its responses are.
+ * Source: the released scripts of DICE. */
 #pragma once
 #include "sample/generate.h"
 #include <stdbool.h>
 #include <stddef.h>
 
 typedef struct {
-    size_t above_chars, below_chars; // 3 and 6700
-    size_t min_responses;            // 8 of 16
+    size_t above_chars, below_chars; // the authors': 3 and 6700
+    size_t min_responses;            // theirs: 8 of 16
 } ResponseFilter;
 
 bool response_filter_keeps(const ResponseFilter *filter, FinishReason finish, size_t chars);

@@ -76,7 +76,7 @@ static int read_data(Training *t, Error *error) {
     if (t->example == NULL || t->reference == NULL) return no_memory(error);
     for (size_t i = 0; i < t->data.pairs; i++) t->example[i] = dpo_objective_example(&t->data.pair[i], i, sft ? 1 : 2);
     Buffer text = {0};
-    int result = preference_data_show_pair(&t->data, 0, &t->chat, &text, error);
+    int result = preference_data_show_first(&t->data, &t->chat, &text, error);
     if (text.data != NULL) log_say(&t->session->log, LOG_INFO, "the first row as the model sees it:\n%s", text.data);
     buffer_free(&text);
     return result;

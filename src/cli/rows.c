@@ -79,7 +79,7 @@ int rows_read(Rows *rows, const char *path, const Chat *chat, const char *system
                                "(prompt_ids, ...) can be read");
         if (result == 0) result = preference_data_prepare_row(&rules, row, error);
         if (result == 0) {
-            json_t *extra = preference_data_variables(&rules, row);
+            json_t *extra = preference_data_variables(row);
             result = with_answers ? encode(rows, i, chat, extra, end, error)
                                   : chat_encode_prompt(chat, row->prompt, extra, &rows->prompt[i], error);
             json_decref(extra);

@@ -18,13 +18,12 @@ enum { BLOCK_CHUNK = GEMM_GRADIENT_ROWS };
 
 /* What one layer's forward pass leaves behind. */
 typedef struct {
-    float *x;      // (T, C) residual stream at the layer's input
-    float *middle; // (T, C) after attention; the same memory as x when nothing goes back
-    void *qkv;     // (T, QKV) as attention reads it: after bias, norm and rope
-    void *
-        unnormed; // (T, (H + Hkv) D) queries and keys before their norm; NULL where there is none, or nothing goes back
-    void *attended;                // (T, H D)
-    float *lse;                    // (T, H); NULL when nothing goes back
+    float *x;       // (T, C) residual stream at the layer's input
+    float *middle;  // (T, C) after attention; the same memory as x when nothing goes back
+    void *qkv;      // (T, QKV) as attention reads it: after bias, norm and rope
+    void *unnormed; // (T, (H + Hkv) D) queries and keys before their norm; NULL without, or when nothing goes back
+    void *attended; // (T, H D)
+    float *lse;     // (T, H); NULL when nothing goes back
     void *attention_end, *mlp_end; // (T, C) what their last products gave, before a norm; NULL without, or as above
     void *gate_up;                 // (T, 2F), overwritten by its gradient; (BLOCK_CHUNK, 2F) when nothing goes back
 } LayerActivations;

@@ -102,7 +102,7 @@ int train_state_save(const char *directory, Model *model, const Optimizer *optim
     return result;
 }
 
-/* Every tensor of the model from the checkpoint, under "prefix" or "prefix." and its name, into values by offset. */
+/* Every tensor of the model from the checkpoint, under `prefix` and its name, into values by offset. */
 static int load_tensors(const Checkpoint *file, const char *place, const Model *model, const char *prefix,
                         float *values, Error *error) {
     const ModelTensor *tensor = model_tensors(model);

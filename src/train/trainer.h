@@ -66,9 +66,9 @@ typedef struct {
 typedef struct {
     size_t step, steps; // step counts from 1: the steps taken
     double epoch, learning_rate, grad_norm, loss, metric[TRAIN_METRICS_MAX];
-    size_t tokens,
-        step_tokens; // processed since the start of training, and in this step; each distinct token of a batch once
-    double seconds;  // of this step
+    size_t tokens;      // processed since the start of training; each distinct token of a batch once
+    size_t step_tokens; // likewise, in this step
+    double seconds;     // of this step
 } TrainReport;
 
 typedef struct {

@@ -78,7 +78,7 @@ static void pairs_are_prompt_and_two_answers(void **state) {
     assert_true(isnan(p->reference[0]) && isnan(p->reference[1]) && p->line == 1);
     assert_string_equal(json_string_value(json_object_get(json_array_get(p->answer[1], 0), "content")), "by");
     Buffer shown = {0};
-    assert_int_equal(preference_data_show_pair(&data, 0, &chat, &shown, &error), 0);
+    assert_int_equal(preference_data_show_first(&data, &chat, &shown, &error), 0);
     assert_non_null(strstr(shown.data, "the mill"));
     assert_non_null(strstr(strstr(shown.data, "chosen (in the loss)"), "stood<|end|>"));
     buffer_free(&shown);
@@ -284,7 +284,7 @@ static void rows_of_ids_need_no_tokenizer(void **state) {
     assert_true(data.pairs == 1 && data.overlong_pairs == 1 && data.pair[0].length[0] == 3);
     assert_int_equal(data.pair[0].response[0][2], 5);
     Buffer shown = {0};
-    assert_int_equal(preference_data_show_pair(&data, 0, &none, &shown, &error), 0);
+    assert_int_equal(preference_data_show_first(&data, &none, &shown, &error), 0);
     assert_int_equal(shown.size, 0);
     preference_data_free(&data);
 }
@@ -312,12 +312,12 @@ static void variables_of_a_row_reach_the_template(void **state) {
     CheckpointDirectory other;
     Chat mooded;
     checkpoint_create(
-        &other, "{{ mood }}/{{ (tools or []) | length }}:{% for m in messages %}{{ m.content }}<|end|>{% endfor %}"
-                "{% if add_generation_prompt %}>{% endif %}");
+        &other,
+        "{{ mood or 'calm' }}/{{ (tools or []) | length }}:{% for m in messages %}{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}>{% endif %}");
     assert_int_equal(chat_load(&mooded, other.path, &error), 0);
-    json_t *all = json_pack("{s:s}", "mood", "calm");
     EncodeRules r = rules(128);
-    r.chat = &mooded, r.variables = all;
+    r.chat = &mooded;
     PreferenceData data = {0};
     assert_int_equal(add_prompts(&data,
                                  "{'prompt': 'a'}\n{'prompt': 'b', 'chat_template_kwargs': {'mood': 'wild'}}\n"
@@ -331,7 +331,6 @@ static void variables_of_a_row_reach_the_template(void **state) {
     assert_text(data.prompt[1].ids, data.prompt[1].length, "wild/0:b<|end|>>");
     assert_text(data.prompt[2].ids, data.prompt[2].length, "calm/1:c<|end|>>");
     preference_data_free(&data);
-    json_decref(all);
     chat_free(&mooded);
     checkpoint_remove(&other);
 }
