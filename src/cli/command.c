@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-DType command_precision(const Session *session) {
+/* The compute type that --precision asks for on this CPU. */
+static DType precision_of(const Session *session) {
     const char *precision = session->common->precision;
     if (strcmp(precision, "auto") == 0) return isa_has_bf16(session->kernels.isa) ? DTYPE_BF16 : DTYPE_F32;
     return strcmp(precision, "bfloat16") == 0 ? DTYPE_BF16 : DTYPE_F32;
@@ -15,7 +16,7 @@ DType command_precision(const Session *session) {
 int command_load_adapted(const Session *session, ModelPlace place, bool trainable, const LoraSettings *lora,
                          Model **model, Error *error) {
     const ModelOptions options = {
-        .kernels = &session->kernels, .compute = command_precision(session), .trainable = trainable, .lora = *lora};
+        .kernels = &session->kernels, .compute = precision_of(session), .trainable = trainable, .lora = *lora};
     if (file_exists(place.directory) && !file_is_directory(place.directory))
         return error_set(error, ERROR_USAGE,
                          "%s is a file, a Hugging Face directory was expected; turn a GGUF file into one with `dice "

@@ -30,8 +30,6 @@ extern const Command command_run, command_plan, command_sample, command_score, c
         .name = #NAME, .option = OPTIONS, .options = sizeof OPTIONS / sizeof *OPTIONS, __VA_ARGS__};                   \
     const Command command_##NAME = {.spec = &spec_##NAME, .values_bytes = sizeof(VALUES), .run = run}
 
-/* The compute type that --precision asks for on this CPU. */
-DType command_precision(const Session *session);
 /* A checkpoint, and the PEFT directory of an adapter for it, or NULL. */
 typedef struct {
     const char *directory, *adapter;

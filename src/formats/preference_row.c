@@ -278,11 +278,6 @@ static int read_arguments(PreferenceRow *row, const Source *s) {
     return 0;
 }
 
-static double score(const Source *s, const char *key) {
-    const json_t *value = member(s, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
 bool preference_row_is_tokens(const json_t *part) { return json_is_integer(json_array_get(part, 0)); }
 
 static int read_ids(const Source *s, json_t *ids, const char *key, json_t **part) {
@@ -328,8 +323,7 @@ static bool has_messages(const PreferenceRow *row) {
 
 int preference_row_parse(PreferenceRow *row, const json_t *object, const char *name, size_t line, Error *error) {
     Source s = {object, name, line, error};
-    *row = (PreferenceRow){
-        .line = line, .score_chosen = score(&s, "score_chosen"), .score_rejected = score(&s, "score_rejected")};
+    *row = (PreferenceRow){.line = line};
     int result = -1;
     if (!json_is_object(object))
         fail(&s, ERROR_INPUT, "this row is %s where an object was expected", json_type_name(json_typeof(object)));

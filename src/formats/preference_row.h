@@ -53,17 +53,16 @@ typedef enum {
 } AnswerLayout;
 
 typedef struct {
-    bool conversational;                 // parts are arrays of messages; otherwise strings, or arrays of token ids
-    json_t *prompt;                      // never NULL
-    json_t *chosen, *rejected;           // NULL: none
-    json_t *responses;                   // array of K parts, NULL: none
-    double *rewards;                     // (K) NULL: none; a null in the file is NaN
-    double score_chosen, score_rejected; // NaN: none
-    json_t *tools, *documents;           // arrays for the chat template, NULL: none
-    json_t *extra;                       // object of further template variables ("chat_template_kwargs"), NULL: none
-    json_t *id;                          // "id", "prompt_id", "question_id" or "key" as it is in the file, NULL: none
-    json_t *source;                      // the object as it is in the file, for columns of the caller's own
-    size_t line;                         // where the row begins, from 1
+    bool conversational;       // parts are arrays of messages; otherwise strings, or arrays of token ids
+    json_t *prompt;            // never NULL
+    json_t *chosen, *rejected; // NULL: none
+    json_t *responses;         // array of K parts, NULL: none
+    double *rewards;           // (K) NULL: none; a null in the file is NaN
+    json_t *tools, *documents; // arrays for the chat template, NULL: none
+    json_t *extra;             // object of further template variables ("chat_template_kwargs"), NULL: none
+    json_t *id;                // "id", "prompt_id", "question_id" or "key" as it is in the file, NULL: none
+    json_t *source;            // the object as it is in the file, for columns of the caller's own
+    size_t line;               // where the row begins, from 1
     PromptLayout prompt_layout;
     AnswerLayout answer_layout;
 } PreferenceRow;

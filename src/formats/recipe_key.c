@@ -78,8 +78,9 @@ static size_t distance(const char *a, const char *b) {
     return row[n];
 }
 
-/* A typing slip costs its edits, the wrong group costs one. */
-const char *recipe_key_nearest(const char *group, const char *key) {
+/* The name nearest to what was written, key or group; NULL where nothing is near. A typing slip costs its edits, the
+ * wrong group costs one. */
+static const char *nearest_name(const char *group, const char *key) {
     const char *nearest = NULL;
     size_t best = strlen(key) / 3 + 2; // exclusive
     for (size_t i = 0; i < recipe_key_count; i++) {
@@ -112,7 +113,7 @@ static Shown shown(const char *text) {
 }
 
 int recipe_key_unknown(const char *place, const char *group, const char *key, Error *error) {
-    const char *nearest = recipe_key_nearest(group, key), *dot = group[0] == 0 ? "" : ".";
+    const char *nearest = nearest_name(group, key), *dot = group[0] == 0 ? "" : ".";
     if (nearest == NULL)
         return error_set(error, ERROR_USAGE, "%s: unknown key \"%s%s%s\"; `dice help recipe` lists the keys", place,
                          group, dot, shown(key).text);

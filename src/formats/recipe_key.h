@@ -46,8 +46,6 @@ extern const size_t recipe_group_count;
 /* Index of group and key, or recipe_key_count. */
 size_t recipe_key_find(const char *group, const char *key);
 bool recipe_key_is_group(const char *name);
-/* The name nearest to what was written, key or group; NULL where nothing is near. */
-const char *recipe_key_nearest(const char *group, const char *key);
 /* ERROR_USAGE: unknown key, with the nearest one. */
 int recipe_key_unknown(const char *place, const char *group, const char *key, Error *error);
 

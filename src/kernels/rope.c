@@ -52,12 +52,3 @@ void rope_row(const KernelTable *kernels, size_t heads, size_t head_dim, const f
     size_t half = head_dim / 2;
     kernels->rope_row(heads, half, type, turn, turn + half, inverse ? -1.0f : 1.0f, x);
 }
-
-void rope_apply(const KernelTable *kernels, size_t T, size_t heads, size_t head_dim, const int32_t *position,
-                const float *table, DType type, void *x, size_t stride, int inverse) {
-    size_t row_bytes = stride * dtype_bytes(type);
-#pragma omp parallel for num_threads(kernels->threads) schedule(static)
-    for (size_t t = 0; t < T; t++)
-        rope_row(kernels, heads, head_dim, table + (size_t)position[t] * head_dim, type, (char *)x + t * row_bytes,
-                 inverse);
-}

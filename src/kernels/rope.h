@@ -21,10 +21,7 @@ typedef struct {
 /* table: (positions, D) float32: D/2 cosines then D/2 sines a position, computed in double. With yarn a
  * turn is also a stretch by attention_factor; turning back stretches as well, as the gradient needs it. */
 void rope_table(const RopeParameters *parameters, size_t head_dim, size_t positions, float *table);
-/* Turns `heads` heads of one row in place; `turn` is the table's entry of its position. For callers that split rows. */
+/* Turns `heads` heads of one row in place; x: (heads, D) of `type`, `turn` the table's entry of its position. inverse
+ * non-zero: the backward pass (turns by the negative angle). */
 void rope_row(const KernelTable *kernels, size_t heads, size_t head_dim, const float *turn, DType type, void *x,
               int inverse);
-/* Turns `heads` heads of every row in place. inverse non-zero: the backward pass (turns by the negative angle).
- * x: rows x (heads * D) of `type`, rows `stride` elements apart; position (T). */
-void rope_apply(const KernelTable *kernels, size_t T, size_t heads, size_t head_dim, const int32_t *position,
-                const float *table, DType type, void *x, size_t stride, int inverse);

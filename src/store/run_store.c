@@ -214,19 +214,6 @@ int run_store_put_prompt(RunStore *store, uint32_t prompt, const int32_t *ids, s
                values, 3, what, error);
 }
 
-int run_store_count_prompts(RunStore *store, size_t *count, Error *error) {
-    Query query;
-    bool row;
-    uint64_t n = 0;
-    if (query_begin(&query, &store->db, "SELECT count(*) FROM prompts", NULL, 0, error) != 0 ||
-        query_next(&query, &row, error) != 0)
-        return -1;
-    int result = row ? query_whole(&query, 0, INT64_MAX, &n, error) : 0;
-    query_end(&query);
-    if (result == 0) *count = (size_t)n;
-    return result;
-}
-
 static int read_prompt(const Query *query, void *row, Error *error) {
     StoredPrompt p = {0};
     void *ids = NULL;

@@ -46,7 +46,6 @@ int run_store_get_meta(RunStore *store, const char *key, char **value, Error *er
 /* A prompt of the run: its number, its rendered token ids, its messages as JSON text. */
 int run_store_put_prompt(RunStore *store, uint32_t prompt, const int32_t *ids, size_t length, const char *messages,
                          Error *error);
-int run_store_count_prompts(RunStore *store, size_t *count, Error *error);
 
 typedef struct {
     uint32_t prompt;

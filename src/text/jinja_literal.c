@@ -81,7 +81,8 @@ int jinja_read_text(JinjaRun *run, const char *bytes, size_t size, JinjaValue *v
     return jinja_built(&b, value);
 }
 
-int jinja_read_whole(JinjaRun *run, const char *digits, size_t size, unsigned base, bool negative, int64_t *whole) {
+/* Digits in a base of 2 to 36 as a value; ERROR_UNSUPPORTED beyond 64 bits. Underscores are skipped. */
+static int read_whole(JinjaRun *run, const char *digits, size_t size, unsigned base, bool negative, int64_t *whole) {
     int64_t n = 0;
     for (size_t i = 0; i < size; i++) {
         if (digits[i] == '_') continue;
@@ -146,7 +147,7 @@ int jinja_read_number(JinjaRun *run, const char *bytes, size_t size, bool real, 
         n = span_digits(bytes, size, base);
     }
     int64_t whole;
-    if (jinja_read_whole(run, bytes + prefix, n, base, false, &whole) != 0) return -1;
+    if (read_whole(run, bytes + prefix, n, base, false, &whole) != 0) return -1;
     *value = jinja_int(whole);
     *taken = prefix + n;
     return 0;
@@ -196,5 +197,5 @@ int jinja_read_int(JinjaRun *run, const char *bytes, size_t size, unsigned base,
     }
     if (base == 0) base = 10;
     *valid = at < size && span_digits(bytes + at, size - at, base) == size - at;
-    return *valid ? jinja_read_whole(run, bytes + at, size - at, base, negative, whole) : 0;
+    return *valid ? read_whole(run, bytes + at, size - at, base, negative, whole) : 0;
 }

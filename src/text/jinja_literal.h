@@ -6,8 +6,6 @@
 int jinja_read_text(JinjaRun *run, const char *bytes, size_t size, JinjaValue *value, size_t *taken);
 /* A number that begins with a digit: 12, 1_000, 0x1f, 0b1, 0o7, 1.5, 2e10; `real` false: only a whole number. */
 int jinja_read_number(JinjaRun *run, const char *bytes, size_t size, bool real, JinjaValue *value, size_t *taken);
-/* Digits in a base of 2 to 36 as a value; ERROR_UNSUPPORTED beyond 64 bits. Underscores are skipped. */
-int jinja_read_whole(JinjaRun *run, const char *digits, size_t size, unsigned base, bool negative, int64_t *whole);
 /* float(text) of Python, false where it is not a number. */
 bool jinja_read_real(const char *bytes, size_t size, double *real);
 /* int(text, base) of Python: *valid false where it is not a whole number. */

@@ -113,11 +113,11 @@ static void reads_what_stands_beside(void **state) {
     (void)state;
     json_t *object = parse("{\"id\": 7, \"prompt\": \"p\", \"responses\": [\"a\", [" A(
         "b") "]], \"rewards\": [1.5, null], \"tools\": \"[{}]\", "
-             "\"documents\": [], \"chat_template_kwargs\": {\"enable_thinking\": false}, \"score_chosen\": \"none\"}");
+             "\"documents\": [], \"chat_template_kwargs\": {\"enable_thinking\": false}}");
     PreferenceRow row;
     Error error = {0};
     assert_int_equal(preference_row_parse(&row, object, "x", 1, &error), 0);
-    assert_true(row.conversational && row.rewards[0] == 1.5 && isnan(row.rewards[1]) && isnan(row.score_chosen));
+    assert_true(row.conversational && row.rewards[0] == 1.5 && isnan(row.rewards[1]));
     assert_true(same(row.responses, "[[" A("a") "], [" A("b") "]]") && same(row.prompt, "[" U("p") "]"));
     assert_true(same(row.tools, "[{}]") && same(row.documents, "[]") &&
                 same(row.extra, "{\"enable_thinking\": false}"));
@@ -125,9 +125,9 @@ static void reads_what_stands_beside(void **state) {
     preference_row_free(&row);
     json_decref(object);
     object = parse("{\"prompt_id\": \"q\", \"tools\": \"\", \"prompt\": \"p\", \"chosen\": \"c\\u0000d\", "
-                   "\"rejected\": \"r\", \"score_chosen\": 9, \"score_rejected\": 2.5}");
+                   "\"rejected\": \"r\"}");
     assert_int_equal(preference_row_parse(&row, object, "x", 1, &error), 0);
-    assert_true(!row.conversational && row.tools == NULL && row.score_chosen == 9 && row.score_rejected == 2.5);
+    assert_true(!row.conversational && row.tools == NULL);
     size_t bytes;
     assert_memory_equal(preference_row_answer(row.chosen, &bytes), "c\0d", 4);
     assert_int_equal(bytes, 3);

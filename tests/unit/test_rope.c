@@ -17,10 +17,16 @@ static const RopeParameters llama3 = {.theta = 10000,
 static float table[POSITIONS * D], x[T * STRIDE], y[T * STRIDE];
 static const int32_t position[T] = {0, 1, 2, 3, 17, 299, 5, 5, 64};
 
+static void apply(const KernelTable *k, DType type, void *rows, int inverse) {
+    for (size_t t = 0; t < T; t++)
+        rope_row(k, HEADS, D, table + (size_t)position[t] * D, type, (char *)rows + t * STRIDE * dtype_bytes(type),
+                 inverse);
+}
+
 /* A pair (i, i + D/2) is a complex number that turns by position * theta^(-2i/D). */
 static void check(const KernelTable *k) {
     memcpy(y, x, sizeof x);
-    rope_apply(k, T, HEADS, D, position, table, DTYPE_F32, y, STRIDE, 0);
+    apply(k, DTYPE_F32, y, 0);
     for (size_t t = 0; t < T; t++) {
         for (size_t h = 0; h < HEADS; h++)
             for (size_t i = 0; i < D / 2; i++) {
@@ -31,7 +37,7 @@ static void check(const KernelTable *k) {
         assert_memory_equal(y + t * STRIDE + HEADS * D, x + t * STRIDE + HEADS * D,
                             5 * sizeof *x); // what lies between rows is left alone
     }
-    rope_apply(k, T, HEADS, D, position, table, DTYPE_F32, y, STRIDE, 1);
+    apply(k, DTYPE_F32, y, 1);
     for (size_t i = 0; i < T * STRIDE; i++) assert_true(fabsf(x[i] - y[i]) < 1e-6f);
 }
 
@@ -50,8 +56,8 @@ static void bfloat16_is_the_rounded_float32(void **state) {
     kernel_cases_fill(T * STRIDE, x, 2);
     for (size_t i = 0; i < T * STRIDE; i++) h[i] = dtype_bf16_from_float(x[i]), x[i] = dtype_bf16_to_float(h[i]);
     assert_int_equal(kernel_table_create(&k, 2, NULL), 0);
-    rope_apply(&k, T, HEADS, D, position, table, DTYPE_F32, x, STRIDE, 0);
-    rope_apply(&k, T, HEADS, D, position, table, DTYPE_BF16, h, STRIDE, 0);
+    apply(&k, DTYPE_F32, x, 0);
+    apply(&k, DTYPE_BF16, h, 0);
     for (size_t t = 0; t < T; t++)
         for (size_t i = 0; i < HEADS * D; i++)
             assert_int_equal(h[t * STRIDE + i], dtype_bf16_from_float(x[t * STRIDE + i]));
