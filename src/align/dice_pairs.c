@@ -242,6 +242,18 @@ static int no_pairs(const Pairing *p, Error *error) {
         p->round, p->table.prompts, round_table_filter(p->run).min_responses, p->run->recipe->output, p->round);
 }
 
+/* Prompts had enough responses, but selection left no pair of them. */
+static int no_pair_left(const Pairing *p, Error *error) {
+    return error_set(
+        error, ERROR_INPUT,
+        "round %u: no pair is left of %zu prompts: %zu have too few responses, %zu have scores that tie, %zu equal "
+        "texts, "
+        "%zu a gap below reward.min_gap_noise, %zu one outside of pairs.band_low to pairs.band_high: loosen what took "
+        "them, raise sample.responses, or look at %s/round-%u/responses.jsonl",
+        p->round, p->table.prompts, p->counts.few, p->counts.ties, p->counts.equal, p->counts.noisy, p->counts.banded,
+        p->run->recipe->output, p->round);
+}
+
 static PairRules rules_of(const Pairing *p) {
     const Recipe *r = p->run->recipe;
     return (PairRules){.rule = r->pairs.select == RECIPE_SELECT_MEAN_2SD ? PAIR_MEAN_2SD
@@ -281,11 +293,15 @@ static int make_pairs(Pairing *p, Error *error) {
                                     .kept = t->kept,
                                     .prompts = t->prompts,
                                     .responses = t->responses};
-    if (t->usable == 0)
-        return round_export_scored(p->run, p->round, t, p->reward, error) != 0 ? -1 : no_pairs(p, error);
-    if (fit_alpha(r, &scored, &p->fit, error) != 0) return -1;
+    const bool needed = r->mix.gamma < 1; // else they are sampled only to be looked at
     const PairRules rules = rules_of(p);
-    if (pair_select(&scored, p->fit.alpha, p->text, &rules, p->pair, &p->counts, error) != 0) return -1;
+    if (t->usable > 0 && (fit_alpha(r, &scored, &p->fit, error) != 0 ||
+                          pair_select(&scored, p->fit.alpha, p->text, &rules, p->pair, &p->counts, error) != 0))
+        return -1;
+    if (p->counts.pairs == 0 && needed) {
+        if (round_export_scored(p->run, p->round, t, p->reward, error) != 0) return -1;
+        return t->usable == 0 ? no_pairs(p, error) : no_pair_left(p, error);
+    }
     p->pair_gap_chars = pair_select_gap(&scored, p->pair, p->counts.pairs);
     list_pairs(p);
     if (doubt_pairs(p, &scored, error) != 0 || anchor_pairs(p, error) != 0 || put_pairs(p, error) != 0 ||
@@ -368,7 +384,13 @@ int dice_pairs(DiceRun *run, uint32_t round, Error *error) {
     StoredPair *pair;
     size_t pairs;
     if (run_store_get_pairs(run->store, round, &pair, &pairs, error) != 0) return -1;
-    int result = draw_mix(run, round, pair, pairs, error);
+    int result = 0;
+    for (size_t i = 0; i < pairs && result == 0; i++)
+        if (pair[i].prompt >= run->data.prompts)
+            result =
+                error_set(error, ERROR_INPUT, "run.db: round %u has a pair of prompt %u, which this run does not have",
+                          round, pair[i].prompt);
+    if (result == 0) result = draw_mix(run, round, pair, pairs, error);
     free(pair);
     return result;
 }

@@ -279,7 +279,7 @@ static int read_response(const Query *query, void *row, Error *error) {
     if (query_u32(query, 0, &r.round, error) != 0 || query_u32(query, 1, &r.prompt, error) != 0 ||
         query_u32(query, 2, &r.k, error) != 0 || query_words(query, 3, &ids, &r.length, error) != 0 ||
         query_words(query, 4, &logprob, &logprobs, error) != 0 ||
-        query_whole(query, 6, INT64_MAX, &chars, error) != 0 || query_whole(query, 7, 1, &stopped, error) != 0 ||
+        query_whole(query, 6, INT32_MAX, &chars, error) != 0 || query_whole(query, 7, 1, &stopped, error) != 0 ||
         query_copy(query, 8, r.model, sizeof r.model, error) != 0)
         goto failed;
     if (logprobs != r.length) {

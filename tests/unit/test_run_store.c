@@ -384,6 +384,7 @@ static void crafted_rows_are_refused(void **state) {
         {"UPDATE responses SET stopped = 2", "impossible value in column stopped"},
         {"UPDATE responses SET k = -1 WHERE k = 2", "impossible value in column k"},
         {"UPDATE responses SET k = 4294967296 WHERE k = 2", "impossible value in column k"},
+        {"UPDATE responses SET chars = 2147483648", "impossible value in column chars"},
         {"UPDATE responses SET chars = -5", "impossible value in column chars"},
         {"UPDATE responses SET model = printf('%0100d', 0)", "impossible value in column model"},
         {"UPDATE responses SET text = 'a' || char(0) || 'b'", "impossible value in column text"},
