@@ -328,10 +328,7 @@ static int finish(const Training *t, const StoredCheckpoint *done, const Hash *h
 
 static int export_model(Training *t, Error *error) {
     const DiceRun *run = t->run;
-    DType type = run->recipe->export.dtype == RECIPE_DTYPE_BFLOAT16 ||
-                         (run->recipe->export.dtype == RECIPE_DTYPE_AUTO && run->config.dtype == DTYPE_BF16)
-                     ? DTYPE_BF16
-                     : DTYPE_F32;
+    DType type = model_export_type(run->recipe, &run->config);
     StoredCheckpoint done = {.round = t->round, .step = UINT32_MAX};
     char *directory = dice_run_model(run, (int)t->round), *parent = dice_run_model(run, (int)t->round - 1);
     Hash hash = {{0}};

@@ -80,6 +80,11 @@ static int write_adapter(Model *model, const char *to, Hash *hash, Error *error)
     return model_adapter_save(model, to, error) == 0 ? model_hash(model, hash, error) : -1;
 }
 
+DType model_export_type(const Recipe *recipe, const HfConfig *config) {
+    if (recipe->export.dtype == RECIPE_DTYPE_AUTO) return config->dtype == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F32;
+    return recipe->export.dtype == RECIPE_DTYPE_BFLOAT16 ? DTYPE_BF16 : DTYPE_F32;
+}
+
 int model_export(Model *model, const char *parent, const char *directory, DType type, size_t shard_bytes,
                  const Recipe *recipe, json_t *card, Hash *hash, Error *error) {
     Export e;

@@ -14,6 +14,9 @@
 int model_export(Model *model, const char *parent, const char *directory, DType type, size_t shard_bytes,
                  const Recipe *recipe, json_t *card, Hash *hash, Error *error);
 
+/* The stored type that `export.dtype` asks for; auto: that of the model as it came. */
+DType model_export_type(const Recipe *recipe, const HfConfig *config);
+
 /* The checkpoint `base` with a PEFT directory merged into its weights (align/adapter_merge.h). */
 int model_export_merged(const KernelTable *kernels, const char *base, const char *adapter, const char *directory,
                         DType type, size_t shard_bytes, json_t *card, Hash *hash, Error *error);

@@ -152,13 +152,7 @@ static bool fit(PreferenceData *data, const EncodeRules *rules, TokenList *promp
 }
 
 static int check_ids(const EncodeRules *rules, const TokenList *ids, Error *error) {
-    for (size_t i = 0; i < ids->count && rules->vocabulary > 0; i++)
-        if ((size_t)ids->data[i] >= rules->vocabulary)
-            return error_set(error, ERROR_INPUT,
-                             "token %d is outside the model's vocabulary of %zu: the ids or the tokenizer are of "
-                             "another model",
-                             (int)ids->data[i], rules->vocabulary);
-    return 0;
+    return rules->vocabulary == 0 ? 0 : token_list_check(ids, rules->vocabulary, error);
 }
 
 typedef struct {

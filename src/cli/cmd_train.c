@@ -268,12 +268,11 @@ static TrainSettings settings_of(const Training *t, const size_t *order) {
     return settings;
 }
 
-static size_t loss_pairs(const Recipe *recipe) {
-    return recipe->train.loss_pairs > 0 ? recipe->train.loss_pairs : recipe->train.pairs_per_step;
-}
-
 static int train_model(Training *t, Error *error) {
-    const DpoContext context = {.loss = t->loss, .loss_pairs = loss_pairs(&t->recipe), .reference = t->reference};
+    size_t loss_pairs = t->recipe.train.loss_pairs;
+    const DpoContext context = {.loss = t->loss,
+                                .loss_pairs = loss_pairs > 0 ? loss_pairs : settings_of(t, NULL).examples_per_step,
+                                .reference = t->reference};
     bool sft = strcmp(t->v->method, "sft") == 0;
     t->objective = sft ? sft_objective() : dpo_objective(&context);
     size_t *order = NULL;
@@ -304,10 +303,7 @@ static int train_model(Training *t, Error *error) {
 }
 
 static int export_trained(Training *t, Error *error) {
-    DType type = t->recipe.export.dtype == RECIPE_DTYPE_BFLOAT16 ||
-                         (t->recipe.export.dtype == RECIPE_DTYPE_AUTO && model_config(t->model)->dtype == DTYPE_BF16)
-                     ? DTYPE_BF16
-                     : DTYPE_F32;
+    DType type = model_export_type(&t->recipe, model_config(t->model));
     Hash hash;
     json_t *card = json_pack("{s:s, s:s, s:s}", "parent", t->v->model, "method", t->v->method, "data", t->v->data);
     if (model_export(t->model, t->v->model, t->v->out, type, t->recipe.export.shard_bytes, &t->recipe, card, &hash,

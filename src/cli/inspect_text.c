@@ -7,6 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_blank(const char *line, size_t n) {
+    while (n > 0 && memchr(" \t\r", line[n - 1], 3) != NULL) n--;
+    return n == 0;
+}
+
 json_t *inspect_read_lines(const char *path, Error *error) {
     FileMap map;
     json_t *rows = json_array();
@@ -19,7 +24,7 @@ json_t *inspect_read_lines(const char *path, Error *error) {
         const char *begin = (const char *)map.data + at, *end = memchr(begin, '\n', map.size - at);
         size_t n = end == NULL ? map.size - at : (size_t)(end - begin);
         at += n + 1;
-        if (strspn(begin, " \t\r") >= n) continue;
+        if (is_blank(begin, n)) continue;
         json_t *row = json_parse(begin, n, path, line, error);
         if (row == NULL || json_array_append_new(rows, row) != 0) {
             json_decref(rows);

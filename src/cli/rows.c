@@ -90,26 +90,16 @@ int rows_read(Rows *rows, const char *path, const Chat *chat, const char *system
     return result;
 }
 
-static int check_ids(const TokenList *ids, const HfConfig *config, Error *error) {
-    for (size_t i = 0; i < ids->count; i++)
-        if ((size_t)ids->data[i] >= config->vocabulary)
-            return error_set(error, ERROR_INPUT,
-                             "token %d is outside the model's vocabulary of %zu: the ids or the tokenizer are of "
-                             "another model",
-                             (int)ids->data[i], config->vocabulary);
-    return 0;
-}
-
 static int check_row(const Rows *rows, size_t i, const HfConfig *config, Error *error) {
     size_t prompt = rows->prompt[i].count, context = config->max_positions;
-    if (check_ids(&rows->prompt[i], config, error) != 0) return -1;
+    if (token_list_check(&rows->prompt[i], config->vocabulary, error) != 0) return -1;
     if (prompt >= context)
         return error_set(error, ERROR_INPUT,
                          "the prompt has %zu tokens, which leaves no room in the model's context of %zu: shorten it "
                          "or leave it out",
                          prompt, context);
     for (size_t k = 0; k < rows->answers[i]; k++) {
-        if (check_ids(&rows->answer[i][k], config, error) != 0) return -1;
+        if (token_list_check(&rows->answer[i][k], config->vocabulary, error) != 0) return -1;
         if (rows->answer[i][k].count > context - prompt)
             return error_set(error, ERROR_INPUT,
                              "prompt and answer have %zu tokens, the model's context is %zu: shorten them or leave "

@@ -27,6 +27,16 @@ void token_list_append(TokenList *list, const int32_t *ids, size_t count) {
     list->count += count;
 }
 
+int token_list_check(const TokenList *list, size_t vocabulary, Error *error) {
+    for (size_t i = 0; i < list->count; i++)
+        if (list->data[i] < 0 || (size_t)list->data[i] >= vocabulary)
+            return error_set(error, ERROR_INPUT,
+                             "token %d is outside the model's vocabulary of %zu: the ids or the tokenizer are of "
+                             "another model",
+                             (int)list->data[i], vocabulary);
+    return 0;
+}
+
 void token_list_clear(TokenList *list) {
     list->count = 0;
     list->failed = false;

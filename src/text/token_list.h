@@ -2,6 +2,7 @@
  * A failed growth sets `failed` and leaves the content as it was, so that a run of appends is checked once at its end.
  */
 #pragma once
+#include "base/error.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,8 @@ typedef struct {
 /* Room for `more` further ids behind data[count]; false (and `failed`) when memory is exhausted. */
 bool token_list_reserve(TokenList *list, size_t more);
 void token_list_append(TokenList *list, const int32_t *ids, size_t count);
+/* ERROR_INPUT that names the first id outside of a vocabulary of so many. */
+int token_list_check(const TokenList *list, size_t vocabulary, Error *error);
 void token_list_clear(TokenList *list); // keeps the memory
 void token_list_free(TokenList *list);
 

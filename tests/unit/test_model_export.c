@@ -135,10 +135,24 @@ static void a_failure_leaves_what_was_there(void **state) {
     assert_int_equal(error.code, ERROR_MEMORY); // a card that could not be made
 }
 
+/* `export.dtype`, and for auto the model's own type. */
+static void the_recipe_names_the_type(void **state) {
+    (void)state;
+    Recipe recipe = {0};
+    const HfConfig whole = {.dtype = DTYPE_F32}, half = {.dtype = DTYPE_BF16};
+    recipe.export.dtype = RECIPE_DTYPE_AUTO;
+    assert_true(model_export_type(&recipe, &whole) == DTYPE_F32 && model_export_type(&recipe, &half) == DTYPE_BF16);
+    recipe.export.dtype = RECIPE_DTYPE_FLOAT32;
+    assert_int_equal(model_export_type(&recipe, &half), DTYPE_F32);
+    recipe.export.dtype = RECIPE_DTYPE_BFLOAT16;
+    assert_int_equal(model_export_type(&recipe, &whole), DTYPE_BF16);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
     const struct CMUnitTest tests[] = {TEST(a_checkpoint_is_complete), TEST(half_precision_has_its_own_hash),
-                                       TEST(a_failure_leaves_what_was_there)};
+                                       TEST(a_failure_leaves_what_was_there),
+                                       cmocka_unit_test(the_recipe_names_the_type)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 #include "test.h"
 #include "text/token_list.h"
 
+#include <string.h>
+
 static void grows_and_keeps_content(void **state) {
     (void)state;
     TokenList list = {0};
@@ -30,8 +32,23 @@ static void refuses_what_memory_cannot_hold(void **state) {
     token_list_free(&list);
 }
 
+static void names_an_id_of_another_vocabulary(void **state) {
+    (void)state;
+    TokenList list = {0};
+    Error error = {0};
+    token_list_append(&list, (const int32_t[]){0, 6, 7}, 3);
+    assert_int_equal(token_list_check(&list, 8, &error), 0);
+    assert_int_equal(token_list_check(&list, 7, &error), -1);
+    assert_int_equal(error.code, ERROR_INPUT);
+    assert_non_null(strstr(error.message, "token 7 is outside the model's vocabulary of 7"));
+    token_list_push(&list, -1);
+    assert_int_equal(token_list_check(&list, 8, &error), -1);
+    token_list_free(&list);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(grows_and_keeps_content),
-                                       cmocka_unit_test(refuses_what_memory_cannot_hold)};
+                                       cmocka_unit_test(refuses_what_memory_cannot_hold),
+                                       cmocka_unit_test(names_an_id_of_another_vocabulary)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
