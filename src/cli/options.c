@@ -1,5 +1,7 @@
 #include "cli/options.h"
 
+#include "base/edit_distance.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -20,29 +22,11 @@ static const Option common[] = {
 };
 enum { COMMON = sizeof common / sizeof *common };
 
-static size_t distance(const char *a, const char *b) {
-    enum { LONGEST = 40 };
-    size_t row[LONGEST + 1], n = strlen(b);
-    if (n > LONGEST) return SIZE_MAX;
-    for (size_t j = 0; j <= n; j++) row[j] = j;
-    for (size_t i = 1; a[i - 1] != 0; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t replaced = diagonal + (a[i - 1] != b[j - 1]),
-                   best = row[j - 1] < row[j] ? row[j - 1] + 1 : row[j] + 1;
-            diagonal = row[j];
-            row[j] = replaced < best ? replaced : best;
-        }
-    }
-    return row[n];
-}
-
 const char *options_nearest(const char *word, const char *const *known, size_t n) {
     const char *best = NULL;
     size_t least = strlen(word) / 3 + 2;
     for (size_t i = 0; i < n; i++) {
-        size_t d = distance(word, known[i]);
+        size_t d = edit_distance(word, known[i]);
         if (d < least) least = d, best = known[i];
     }
     return best;

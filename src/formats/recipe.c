@@ -220,8 +220,7 @@ static int read_sources(Reader *r, const RecipeKey *key, bool last) {
     RecipeSources made = recipe_key_take_sources(r->recipe, key);
     recipe_key_put_sources(r->recipe, key, result == 0 ? made : old);
     RecipeSources other = result == 0 ? old : made;
-    for (size_t i = 0; i < other.count; i++) free(other.item[i].path);
-    free(other.item);
+    recipe_sources_free(&other);
     return result;
 }
 

@@ -1,4 +1,5 @@
 #include "formats/recipe_key.h"
+#include "base/edit_distance.h"
 #include "base/json.h"
 
 #include <inttypes.h>
@@ -59,37 +60,18 @@ bool recipe_key_is_group(const char *name) {
     return false;
 }
 
-/* Levenshtein's edit distance; SIZE_MAX where a text is too long to be a key. */
-static size_t distance(const char *a, const char *b) {
-    enum { LONGEST = 64 };
-    size_t row[LONGEST + 1], m = strlen(a), n = strlen(b);
-    if (m > LONGEST || n > LONGEST) return SIZE_MAX;
-    for (size_t j = 0; j <= n; j++) row[j] = j;
-    for (size_t i = 1; i <= m; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= n; j++) {
-            size_t changed = diagonal + (a[i - 1] != b[j - 1]), shorter = row[j] + 1, longer = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = changed < shorter ? changed : shorter;
-            if (longer < row[j]) row[j] = longer;
-        }
-    }
-    return row[n];
-}
-
 /* The name nearest to what was written, key or group; NULL where nothing is near. A typing slip costs its edits, the
  * wrong group costs one. */
 static const char *nearest_name(const char *group, const char *key) {
     const char *nearest = NULL;
     size_t best = strlen(key) / 3 + 2; // exclusive
     for (size_t i = 0; i < recipe_key_count; i++) {
-        size_t d = distance(key, recipe_keys[i].key);
+        size_t d = edit_distance(key, recipe_keys[i].key);
         if (d != SIZE_MAX && strcmp(recipe_keys[i].group, group) != 0) d++;
         if (d < best) best = d, nearest = recipe_keys[i].name;
     }
     for (size_t i = 0; i < recipe_group_count; i++) {
-        size_t d = distance(key, recipe_groups[i].name);
+        size_t d = edit_distance(key, recipe_groups[i].name);
         if (group[0] == 0 && d < best) best = d, nearest = recipe_groups[i].name;
     }
     return nearest;
@@ -238,7 +220,7 @@ static int set_text(Recipe *recipe, const RecipeKey *key, const char *text, cons
     return 0;
 }
 
-static void free_sources(RecipeSources *sources) {
+void recipe_sources_free(RecipeSources *sources) {
     for (size_t i = 0; i < sources->count; i++) free(sources->item[i].path);
     free(sources->item);
     *sources = (RecipeSources){0};
@@ -251,7 +233,7 @@ RecipeSources recipe_key_take_sources(Recipe *recipe, const RecipeKey *key) {
 }
 
 void recipe_key_put_sources(Recipe *recipe, const RecipeKey *key, RecipeSources sources) {
-    free_sources(field(recipe, key));
+    recipe_sources_free(field(recipe, key));
     memcpy(field(recipe, key), &sources, sizeof sources);
 }
 
@@ -284,7 +266,7 @@ int recipe_key_set(Recipe *recipe, const RecipeKey *key, const char *text, bool 
             recipe_key_put_sources(recipe, key, old);
             return -1;
         }
-        free_sources(&old);
+        recipe_sources_free(&old);
         return 0;
     }
     if (is_text) return set_text(recipe, key, text, place, error);
@@ -338,7 +320,7 @@ void recipe_key_set_list(Recipe *recipe, const RecipeKey *key, RecipeList list) 
 void recipe_key_free(Recipe *recipe, const RecipeKey *key) {
     void *place = field(recipe, key);
     if (key->range.kind == KIND_LIST) recipe_list_free(place);
-    if (key->range.kind == KIND_SOURCES) free_sources(place);
+    if (key->range.kind == KIND_SOURCES) recipe_sources_free(place);
     if (key->range.kind != KIND_PATH && key->range.kind != KIND_TEXT) return;
     free(*(char **)place);
     *(char **)place = NULL;

@@ -1,7 +1,7 @@
 /* recipe_key.h - one key of a recipe: its row of the schema, and its value as text, read and written.
  *
- * For recipe.c alone. A value comes as text from the YAML file or from --set and goes through recipe_key_set in both
- * cases. `place` begins the messages: "recipe.yaml:3:16" or "--set". */
+ * For the files of recipe.h alone. A value comes as text from the YAML file or from --set and goes through
+ * recipe_key_set in both cases. `place` begins the messages: "recipe.yaml:3:16" or "--set". */
 #pragma once
 #include "formats/recipe.h"
 
@@ -77,3 +77,4 @@ void recipe_key_format(const Recipe *recipe, const RecipeKey *key, Buffer *out);
 void recipe_key_expected(const RecipeKey *key, Buffer *out);
 
 void recipe_list_free(RecipeList *list);
+void recipe_sources_free(RecipeSources *sources);
