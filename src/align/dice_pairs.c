@@ -7,7 +7,6 @@
 #include "align/round_export.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,19 +62,8 @@ static int pairing_create(Pairing *p, DiceRun *run, uint32_t round, Error *error
 /* Sums of the kept cells under one model from the store; every one must be there. */
 static int read_sums(Pairing *p, const char *model, double *sums, Error *error) {
     const RoundTable *t = &p->table;
-    size_t cells = t->prompts * t->responses, count, n = 0;
-    char source[32];
-    StoredScore *score;
-    snprintf(source, sizeof source, "response/%s", dtype_name(p->run->score_compute));
-    if (run_store_get_scores(p->run->store, source, p->round, model, &score, &count, error) != 0) return -1;
-    for (size_t at = 0; at < cells; at++) sums[at] = NAN;
-    for (size_t i = 0; i < count; i++) {
-        while (n < t->prompts && t->prompt[n] < score[i].prompt) n++;
-        if (n < t->prompts && t->prompt[n] == score[i].prompt && score[i].k < t->responses)
-            sums[n * t->responses + score[i].k] = score[i].sum;
-    }
-    free(score);
-    for (size_t at = 0; at < cells; at++)
+    if (round_table_sums(t, p->run, p->round, model, sums, error) != 0) return -1;
+    for (size_t at = 0; at < t->prompts * t->responses; at++)
         if (t->kept[at] && !isfinite(sums[at]))
             return error_set(error, ERROR_NUMERIC, "prompt %u, response %u has no finite log-prob under model %s",
                              t->cell[at]->prompt, t->cell[at]->k, model);

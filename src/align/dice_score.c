@@ -49,7 +49,7 @@ static int scoring_create(Scoring *s, DiceRun *run, uint32_t round, const RoundT
                    .length = calloc(cells, sizeof *s->length),
                    .cell = calloc(cells, sizeof *s->cell),
                    .first = calloc(items, sizeof *s->first)};
-    snprintf(s->source, sizeof s->source, "response/%s", dtype_name(run->score_compute));
+    round_table_source(run, s->source);
     if (s->item != NULL && s->ids != NULL && s->length != NULL && s->cell != NULL && s->first != NULL) return 0;
     scoring_free(s);
     return no_memory(error);
@@ -104,28 +104,22 @@ static int put(void *context, size_t item, size_t response, const ScoredResponse
 
 static size_t micro_tokens(const Scoring *s) { return s->run->recipe->train.micro_tokens; }
 
-/* Clears the cells that have a score by this model already. */
-static int drop_scored(Scoring *s, uint8_t *wanted, Error *error) {
-    StoredScore *score;
-    size_t count, n = 0;
-    const RoundTable *t = s->table;
-    if (run_store_get_scores(s->run->store, s->source, s->round, s->model.hex, &score, &count, error) != 0) return -1;
-    for (size_t i = 0; i < count; i++) {
-        while (n < t->prompts && t->prompt[n] < score[i].prompt) n++;
-        if (n < t->prompts && t->prompt[n] == score[i].prompt && score[i].k < t->responses)
-            wanted[n * t->responses + score[i].k] = 0;
-    }
-    free(score);
-    return 0;
+/* The kept cells that have no score by this model yet. */
+static int list_missing(const Scoring *s, uint8_t *wanted, Error *error) {
+    size_t cells = s->table->prompts * s->table->responses;
+    double *sums = malloc((cells + 1) * sizeof *sums);
+    if (sums == NULL) return no_memory(error);
+    int result = round_table_sums(s->table, s->run, s->round, s->model.hex, sums, error);
+    for (size_t at = 0; at < cells && result == 0; at++) wanted[at] = s->table->kept[at] && isnan(sums[at]);
+    free(sums);
+    return result;
 }
 
 /* Sums of all kept responses under a model that is loaded. */
 static int score_kept(Scoring *s, Model *model, const char *stage, Error *error) {
-    size_t cells = s->table->prompts * s->table->responses;
-    uint8_t *wanted = malloc(cells + 1);
+    uint8_t *wanted = malloc(s->table->prompts * s->table->responses + 1);
     if (wanted == NULL) return no_memory(error);
-    memcpy(wanted, s->table->kept, cells);
-    int result = drop_scored(s, wanted, error);
+    int result = list_missing(s, wanted, error);
     if (result == 0) {
         list_items(s, wanted);
         result = run_store_begin(s->run->store, error);

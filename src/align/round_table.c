@@ -1,6 +1,7 @@
 #include "align/round_table.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,6 +100,27 @@ const StoredResponse *round_table_find(const RoundTable *table, uint32_t prompt,
     size_t n = 0;
     while (n < table->prompts && table->prompt[n] != prompt) n++;
     return n < table->prompts && k < table->responses ? table->cell[n * table->responses + k] : NULL;
+}
+
+void round_table_source(const DiceRun *run, char source[32]) {
+    snprintf(source, 32, "response/%s", dtype_name(run->score_compute));
+}
+
+int round_table_sums(const RoundTable *table, const DiceRun *run, uint32_t round, const char *model, double *sums,
+                     Error *error) {
+    size_t count, n = 0;
+    char source[32];
+    StoredScore *score;
+    round_table_source(run, source);
+    if (run_store_get_scores(run->store, source, round, model, &score, &count, error) != 0) return -1;
+    for (size_t at = 0; at < table->prompts * table->responses; at++) sums[at] = (double)NAN;
+    for (size_t i = 0; i < count; i++) { // both in the order of the prompts
+        while (n < table->prompts && table->prompt[n] < score[i].prompt) n++;
+        if (n < table->prompts && table->prompt[n] == score[i].prompt && score[i].k < table->responses)
+            sums[n * table->responses + score[i].k] = score[i].sum;
+    }
+    free(score);
+    return 0;
 }
 
 int round_table_load_anchors(RoundTable *first, const DiceRun *run, const StoredPair *pair, size_t pairs,

@@ -26,6 +26,11 @@ void round_table_free(RoundTable *table);
 const StoredResponse *round_table_find(const RoundTable *table, uint32_t prompt, uint32_t k);
 /* Loads into *first the table of round 1 where a pair has its rejected response from there; empty otherwise. */
 int round_table_load_anchors(RoundTable *first, const DiceRun *run, const StoredPair *pair, size_t pairs, Error *error);
+/* What the store calls the sums of a run's sampled responses: "response/float32", after the precision of scoring. */
+void round_table_source(const DiceRun *run, char source[32]);
+/* sums: (N, K) log-probs of the responses under the model of this hash, in nats, from the store; NaN: not there. */
+int round_table_sums(const RoundTable *table, const DiceRun *run, uint32_t round, const char *model, double *sums,
+                     Error *error);
 /* Prompts that must be usable for so many generated pairs, when a band of gaps leaves some out. */
 size_t round_table_prompts_for(const Recipe *recipe, size_t pairs);
 /* {"prompts", "usable_prompts", "responses", "kept", "tokens", "stop_rate", "mean_chars", "mean_tokens"}; a new

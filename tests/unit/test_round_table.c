@@ -1,5 +1,6 @@
 #include "align/round_table.h"
 #include "round_cases.h"
+#include <math.h>
 
 static RoundCases cases;
 static Error error;
@@ -55,6 +56,33 @@ static void an_empty_round_is_an_empty_table(void **state) {
     round_table_free(&t);
 }
 
+/* Of one model and one precision, at the places of the responses; others, and other prompts, are left out. */
+static void sums_stand_where_the_responses_do(void **state) {
+    (void)state;
+    static const char *const other = "ffffffffffffffffffffffffffffffff";
+    static const struct {
+        uint32_t prompt, k;
+        double sum;
+        const char *source, *model;
+    } put[] = {{5, 2, -7, "response/float32", NULL},  {0, 1, -1.5, "response/float32", NULL},
+               {0, 0, -9, "response/float32", other}, {2, 2, -8, "response/bfloat16", NULL},
+               {3, 0, -6, "response/float32", NULL},  {5, 3, -5, "response/float32", NULL}};
+    static const double expected[9] = {NAN, -1.5, NAN, NAN, NAN, NAN, NAN, NAN, -7};
+    double sums[9] = {0};
+    RoundTable t;
+    cases.run.score_compute = DTYPE_F32;
+    for (size_t i = 0; i < sizeof put / sizeof *put; i++) {
+        StoredScore s = {.round = 1, .prompt = put[i].prompt, .k = put[i].k, .sum = put[i].sum, .tokens = 1};
+        snprintf(s.source, sizeof s.source, "%s", put[i].source);
+        memcpy(s.model, put[i].model == NULL ? round_hash : put[i].model, sizeof s.model);
+        if (run_store_put_score(cases.run.store, &s, &error) != 0) fail_msg("%s", error.message);
+    }
+    assert_int_equal(round_table_load(&t, &cases.run, 1, &error), 0);
+    assert_int_equal(round_table_sums(&t, &cases.run, 1, round_hash, sums, &error), 0);
+    for (size_t i = 0; i < 9; i++) assert_true(sums[i] == expected[i] || (isnan(sums[i]) && isnan(expected[i])));
+    round_table_free(&t);
+}
+
 /* With fewer responses a prompt than min_responses asks for, all of them are enough. */
 static void the_least_number_is_capped(void **state) {
     (void)state;
@@ -84,6 +112,7 @@ static void a_strangers_response_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {TEST(the_table_has_a_row_a_prompt), TEST(an_empty_round_is_an_empty_table),
-                                       TEST(the_least_number_is_capped), TEST(a_strangers_response_is_refused)};
+                                       TEST(sums_stand_where_the_responses_do), TEST(the_least_number_is_capped),
+                                       TEST(a_strangers_response_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
