@@ -66,8 +66,9 @@ static int put_reference(void *context, size_t item, size_t response, const Scor
     const ReferenceSink *sink = context;
     Training *t = sink->training;
     const TrainExample *e = &t->example[sink->target[item]];
-    double sum = dpo_objective_sum(&t->run->loss, scored->logprob, e->branch_length, (int)response);
-    *(response == 0 ? &t->reference[e->id].chosen : &t->reference[e->id].rejected) = sum;
+    double *known = response == 0 ? &t->reference[e->id].chosen : &t->reference[e->id].rejected;
+    if (!isnan(*known)) return 0; // an earlier start, on another processor perhaps, had come as far as this one
+    double sum = *known = dpo_objective_sum(&t->run->loss, scored->logprob, e->branch_length, (int)response);
     if (sink->row[item] == SIZE_MAX) return 0;
     StoredScore score = {.prompt = (uint32_t)sink->row[item], .sum = sum, .tokens = e->branch_length[response]};
     source_name(t, sink->set, response == 0, score.source);
@@ -249,14 +250,25 @@ static int on_validated(void *context, const TrainReport *report, Error *error) 
     return put_metrics(t, train_metrics_validation(report, &t->objective), false, report->step, error);
 }
 
+/* The round's newest checkpoint, which is where this stage puts them, whatever the store says. */
+static int last_checkpoint(const Training *t, StoredCheckpoint *last, bool *found, Error *error) {
+    char own[sizeof last->directory];
+    if (run_store_get_checkpoint(t->run->store, t->round, last, found, error) != 0) return -1;
+    snprintf(own, sizeof own, "round-%u/checkpoints/step-%06u", t->round, *found ? last->step : 0);
+    if (!*found || strcmp(own, last->directory) == 0) return 0;
+    return error_set(error, ERROR_INPUT,
+                     "%s/run.db: the checkpoint of step %u in round %u is at \"%s\", but dice keeps it at \"%s\": the "
+                     "run store is damaged or was made by a stranger; begin a new run directory",
+                     t->run->recipe->output, last->step, t->round, last->directory, own);
+}
+
 /* The newest checkpoint replaces the older ones. */
 static int on_checkpoint(void *context, size_t step, const char *directory, Error *error) {
     const Training *t = context;
     StoredCheckpoint old, now = {.round = t->round, .step = (uint32_t)step};
     bool found;
     snprintf(now.directory, sizeof now.directory, "round-%u/checkpoints/%s", t->round, strrchr(directory, '/') + 1);
-    if (run_store_get_checkpoint(t->run->store, t->round, &old, &found, error) != 0 ||
-        run_store_put_checkpoint(t->run->store, &now, error) != 0)
+    if (last_checkpoint(t, &old, &found, error) != 0 || run_store_put_checkpoint(t->run->store, &now, error) != 0)
         return -1;
     if (!found || old.step == now.step) return 0;
     char *path = file_join(t->run->recipe->output, old.directory);
@@ -283,10 +295,15 @@ static int train_model(Training *t, Error *error) {
     const TrainSettings settings = settings_of(t);
     StoredCheckpoint last;
     bool found;
-    if (run_store_get_checkpoint(t->run->store, t->round, &last, &found, error) != 0) return -1;
+    if (last_checkpoint(t, &last, &found, error) != 0) return -1;
     char *resume = found ? file_join(r->output, last.directory) : NULL;
     if (found && resume == NULL) return no_memory(error);
-    if (found) log_say(t->run->log, LOG_INFO, "training continues after step %u", last.step);
+    if (found && !file_exists(resume)) {
+        log_say(t->run->log, LOG_WARNING, "%s was removed: the training of round %u begins again", resume, t->round);
+        free(resume);
+        resume = NULL;
+    }
+    if (resume != NULL) log_say(t->run->log, LOG_INFO, "training continues after step %u", last.step);
     int result = train(t->model, &settings, &data, &t->objective, t->checkpoints, resume, &events, t->run->log, error);
     free(resume);
     return result;
@@ -369,7 +386,7 @@ static int train_round(DiceRun *run, uint32_t round, char *checkpoints, Error *e
 
 int dice_train(DiceRun *run, uint32_t round, Error *error) {
     int done = dice_run_is_done(run, round, "train", error);
-    if (done < 0) return -1;
+    if (done < 0 || (!done && round > 0 && dice_run_require(run, round, "mix", error) != 0)) return -1;
     if (round == 0 && run->train_pairs == 0)
         return error_set(error, ERROR_USAGE,
                          "round 0 trains on offline pairs: give data.offline, or `reference` for a model that is "

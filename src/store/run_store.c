@@ -417,7 +417,9 @@ static int read_pair(const Query *query, void *row, Error *error) {
     double *const reals[] = {&p->chosen_reward, &p->rejected_reward, &p->chosen_score, &p->rejected_score};
     for (int i = 0; i < 4; i++)
         if (query_u32(query, i, numbers[i], error) != 0 || query_real(query, 4 + i, reals[i], error) != 0) return -1;
-    return query_u32(query, 8, &p->rejected_age, error) != 0 ? -1 : query_real(query, 9, &p->doubt, error);
+    if (query_u32(query, 8, &p->rejected_age, error) != 0 || query_real(query, 9, &p->doubt, error) != 0) return -1;
+    if (p->doubt >= 0 && p->doubt <= 1) return 0;
+    return database_damaged(query->db, "impossible value in column doubt", error);
 }
 
 int run_store_get_pairs(RunStore *store, uint32_t round, StoredPair **pairs, size_t *count, Error *error) {
