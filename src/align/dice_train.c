@@ -36,24 +36,18 @@ typedef struct {
 
 static int no_memory(Error *error) { return error_set(error, ERROR_MEMORY, "no memory for the training data"); }
 
-/* Reads what an earlier run of this stage, or the evaluation of the same weights, has put into the store. */
-static int read_known(const Training *t, const char *source, ReferenceSums *sums, size_t rows, bool chosen,
-                      Error *error) {
-    StoredScore *score;
-    size_t count;
-    if (run_store_get_scores(t->run->store, source, 0, t->loss_reference.hex, &score, &count, error) != 0) return -1;
-    for (size_t i = 0; i < count; i++)
-        if (score[i].prompt < rows)
-            *(chosen ? &sums[score[i].prompt].chosen : &sums[score[i].prompt].rejected) = score[i].sum;
-    free(score);
-    return 0;
-}
+/* Examples that are trained on, or those of the validation, and how the store has their reference sums. */
+typedef struct {
+    const char *name;  // "" or "validation/"
+    size_t first, end; // examples
+    size_t rows;       // numbers below this are in use
+    const size_t *row; // (all examples) number of each; SIZE_MAX: its sums are not stored
+} ReferenceSet;
 
 typedef struct {
     Training *training;
-    const size_t *row;    // (items) number under which a sum is stored, SIZE_MAX: it is not stored
+    const ReferenceSet *set;
     const size_t *target; // (items) example
-    const char *set;      // "" or "validation/"
 } ReferenceSink;
 
 /* Sums that ld_alpha weighs are others than those of an evaluation. */
@@ -62,34 +56,54 @@ static void source_name(const Training *t, const char *set, bool chosen, char ou
              t->run->loss.ld_alpha == 1 ? "" : "/ld");
 }
 
+/* What an earlier run of this stage, or the evaluation of the same weights, has put into the store. */
+static int read_references(Training *t, const ReferenceSet *set, Error *error) {
+    for (int chosen = 0; chosen < 2; chosen++) {
+        StoredScore *score;
+        size_t count;
+        char source[32];
+        double *known = malloc((set->rows + 1) * sizeof *known);
+        if (known == NULL) return no_memory(error);
+        for (size_t i = 0; i < set->rows; i++) known[i] = NAN;
+        source_name(t, set->name, chosen, source);
+        int result = run_store_get_scores(t->run->store, source, 0, t->loss_reference.hex, &score, &count, error);
+        for (size_t i = 0; i < count && result == 0; i++)
+            if (score[i].prompt < set->rows) known[score[i].prompt] = score[i].sum;
+        for (size_t i = set->first; i < set->end && result == 0; i++)
+            if (set->row[i] != SIZE_MAX)
+                *(chosen ? &t->reference[i].chosen : &t->reference[i].rejected) = known[set->row[i]];
+        if (result == 0) free(score);
+        free(known);
+        if (result != 0) return -1;
+    }
+    return 0;
+}
+
 static int put_reference(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error) {
     const ReferenceSink *sink = context;
     Training *t = sink->training;
     const TrainExample *e = &t->example[sink->target[item]];
+    size_t row = sink->set->row[e->id];
     double *known = response == 0 ? &t->reference[e->id].chosen : &t->reference[e->id].rejected;
     if (!isnan(*known)) return 0; // an earlier start, on another processor perhaps, had come as far as this one
     double sum = *known = dpo_objective_sum(&t->run->loss, scored->logprob, e->branch_length, (int)response);
-    if (sink->row[item] == SIZE_MAX) return 0;
-    StoredScore score = {.prompt = (uint32_t)sink->row[item], .sum = sum, .tokens = e->branch_length[response]};
-    source_name(t, sink->set, response == 0, score.source);
+    if (row == SIZE_MAX) return 0;
+    StoredScore score = {.prompt = (uint32_t)row, .sum = sum, .tokens = e->branch_length[response]};
+    source_name(t, sink->set->name, response == 0, score.source);
     memcpy(score.model, t->loss_reference.hex, sizeof score.model);
     return run_store_put_score(t->run->store, &score, error) == 0 ? run_store_save(t->run->store, error) : -1;
 }
 
-/* Computes the reference sums that are still NaN among examples [first, end). row[i], taken[i] are example first + i's:
- * where it is stored, whether training needs it. */
-static int compute_references(Training *t, size_t first, size_t end, const size_t *row, const bool *taken,
-                              const char *set, Error *error) {
-    size_t n = 0, count = end - first + 1;
-    ScoreItem *item = calloc(count, sizeof *item);
-    size_t *item_row = malloc(count * sizeof *item_row), *target = malloc(count * sizeof *target);
-    int result = item == NULL || item_row == NULL || target == NULL ? no_memory(error) : 0;
-    for (size_t i = first; i < end && result == 0; i++) {
+/* Computes the sums of a set that are still NaN. taken: (all examples) whether training needs them. */
+static int compute_references(Training *t, const ReferenceSet *set, const bool *taken, Error *error) {
+    size_t n = 0, most = set->end - set->first + 1;
+    if (preference_loss_is_reference_free(&t->run->loss)) return 0;
+    ScoreItem *item = calloc(most, sizeof *item);
+    size_t *target = malloc(most * sizeof *target);
+    int result = item == NULL || target == NULL ? no_memory(error) : 0;
+    for (size_t i = set->first; i < set->end && result == 0; i++) {
         const TrainExample *e = &t->example[i];
-        if (preference_loss_is_reference_free(&t->run->loss) || !taken[i - first] ||
-            (!isnan(t->reference[i].chosen) && !isnan(t->reference[i].rejected)))
-            continue;
-        item_row[n] = row[i - first];
+        if (!taken[i] || (!isnan(t->reference[i].chosen) && !isnan(t->reference[i].rejected))) continue;
         target[n] = i;
         item[n++] = (ScoreItem){.prompt = e->prompt,
                                 .prompt_length = e->prompt_length,
@@ -98,14 +112,13 @@ static int compute_references(Training *t, size_t first, size_t end, const size_
                                 .responses = 2};
     }
     if (n > 0 && result == 0 && (result = run_store_begin(t->run->store, error)) == 0) {
-        ReferenceSink stored = {.training = t, .row = item_row, .target = target, .set = set};
+        ReferenceSink stored = {.training = t, .set = set, .target = target};
         const ScoreSink sink = {.take = put_reference, .context = &stored};
         result = implicit_reward_score(t->model, item, n, t->run->recipe->train.micro_tokens, &sink, "reference",
                                        t->run->log, error);
         result = run_store_keep(t->run->store, result, error);
     }
     free(item);
-    free(item_row);
     free(target);
     return result;
 }
@@ -174,7 +187,39 @@ static TrainSettings settings_of(const Training *t) {
     return train_recipe_settings(t->run->recipe, t->round, t->examples);
 }
 
-/* The examples of the round with their references, then those of the validation. */
+/* The examples of the round, then those of the validation; row[i]: the number under which the store has example i. */
+static int list_examples(Training *t, size_t *row, Error *error) {
+    const DiceRun *run = t->run;
+    if (t->round > 0) {
+        if (add_mixed(t, row, error) != 0) return -1;
+    } else {
+        for (size_t i = 0; i < run->train_pairs; i++)
+            t->example[i] = dpo_objective_example(run->train_pair[i], i, 2), row[i] = i;
+        t->examples = run->train_pairs;
+    }
+    for (size_t i = 0; i < run->validations; i++) {
+        t->example[t->examples + i] = dpo_objective_example(run->validation[i], t->examples + i, 2);
+        row[t->examples + i] = i;
+    }
+    return 0;
+}
+
+/* Reference sums of all examples, as far as they are taken: stored ones, then computed ones. */
+static int find_references(Training *t, const size_t *row, bool *taken, Error *error) {
+    const DiceRun *run = t->run;
+    const TrainSettings settings = settings_of(t);
+    const ReferenceSet set[] = {
+        {.name = "", .end = t->examples, .rows = run->train_pairs, .row = row},
+        {"validation/", t->examples, t->examples + run->validations, run->validations, row},
+    };
+    if (train_taken(&settings, t->examples, taken, error) != 0) return -1;
+    memset(taken + t->examples, true, run->validations);
+    for (size_t s = 0; s < 2; s++)
+        if (read_references(t, &set[s], error) != 0 || compute_references(t, &set[s], taken, error) != 0) return -1;
+    return 0;
+}
+
+/* The examples of the round, and of the validation, with their references. */
 static int gather(Training *t, Error *error) {
     const DiceRun *run = t->run;
     if (t->round > 0 && run_store_get_mix(run->store, t->round, &t->mix, &t->mixed, error) != 0) return -1;
@@ -183,43 +228,15 @@ static int gather(Training *t, Error *error) {
     t->reference = calloc(most, sizeof *t->reference);
     t->doubt = calloc(most, sizeof *t->doubt);
     t->on_policy = calloc(most, sizeof *t->on_policy);
-    ReferenceSums *known = calloc(run->train_pairs + run->validations + 1, sizeof *known);
     size_t *row = malloc(most * sizeof *row);
     bool *taken = calloc(most, sizeof *taken);
     int result = t->example == NULL || t->reference == NULL || t->doubt == NULL || t->on_policy == NULL ||
-                         known == NULL || row == NULL || taken == NULL
+                         row == NULL || taken == NULL
                      ? no_memory(error)
                      : 0;
-    char source[32];
     for (size_t i = 0; i < most && result == 0; i++) t->reference[i] = (ReferenceSums){NAN, NAN};
-    if (result == 0 && t->round == 0) {
-        for (size_t i = 0; i < run->train_pairs; i++)
-            t->example[i] = dpo_objective_example(run->train_pair[i], i, 2), row[i] = i;
-        t->examples = run->train_pairs;
-    } else if (result == 0) {
-        result = add_mixed(t, row, error);
-    }
-    if (result == 0) {
-        const TrainSettings settings = settings_of(t);
-        result = train_taken(&settings, t->examples, taken, error);
-        memset(taken + t->examples, true, run->validations);
-    }
-    for (int set = 0; set < 2 && result == 0; set++) { // 0: training, 1: validation
-        const char *name = set == 0 ? "" : "validation/";
-        size_t first = set == 0 ? 0 : t->examples, rows = set == 0 ? run->train_pairs : run->validations;
-        size_t end = set == 0 ? t->examples : t->examples + run->validations;
-        for (size_t i = first; i < end && set == 1; i++)
-            t->example[i] = dpo_objective_example(run->validation[i - first], i, 2), row[i] = i - first;
-        for (size_t i = 0; i < rows; i++) known[i] = (ReferenceSums){NAN, NAN};
-        for (int chosen = 0; chosen < 2 && result == 0; chosen++) {
-            source_name(t, name, chosen, source);
-            result = read_known(t, source, known, rows, chosen, error);
-        }
-        for (size_t i = first; i < end && result == 0; i++)
-            if (row[i] != SIZE_MAX) t->reference[i] = known[row[i]];
-        if (result == 0) result = compute_references(t, first, end, row + first, taken + first, name, error);
-    }
-    free(known);
+    if (result == 0) result = list_examples(t, row, error);
+    if (result == 0) result = find_references(t, row, taken, error);
     free(row);
     free(taken);
     return result;
