@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "sample/generate.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,8 @@ typedef struct {
     int index;
     Model *model;
     Hash hash;
-    double (*sum)[2];       // (validations) chosen, rejected
+    double (*sum)[2];       // (validations) chosen, rejected; NaN: not known yet
+    size_t *place;          // (items) validation pair of what is scored
     GeneratePrompt *prompt; // (prompts)
     const char **prompt_text;
     size_t prompts;
@@ -42,6 +44,7 @@ static void evaluation_free(Evaluation *e) {
     for (size_t i = 0; i < e->prompts && e->ids != NULL; i++) free(e->ids[i]);
     for (size_t i = 0; i < e->prompts && e->answer != NULL; i++) json_decref(e->answer[i]);
     free(e->sum);
+    free(e->place);
     free(e->prompt);
     free(e->prompt_text);
     free(e->sample);
@@ -139,34 +142,57 @@ static void source_name(const Evaluation *e, bool chosen, char out[32]) {
     snprintf(out, 32, "validation/%s/%s", chosen ? "chosen" : "rejected", dtype_name(e->run->compute));
 }
 
+/* Sums of the held-out pairs under a model, as far as the store has them. */
+static int read_sums(const Evaluation *e, const char *model, double (*sum)[2], Error *error) {
+    for (size_t i = 0; i < e->run->validations; i++) sum[i][0] = sum[i][1] = NAN;
+    for (int response = 0; response < 2; response++) {
+        StoredScore *score;
+        size_t count;
+        char source[32];
+        source_name(e, response == 0, source);
+        if (run_store_get_scores(e->run->store, source, 0, model, &score, &count, error) != 0) return -1;
+        for (size_t i = 0; i < count; i++)
+            if (score[i].prompt < e->run->validations) sum[score[i].prompt][response] = score[i].sum;
+        free(score);
+    }
+    return 0;
+}
+
 static int put_sum(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error) {
     Evaluation *e = context;
+    size_t pair = e->place[item];
+    if (!isnan(e->sum[pair][response])) return 0; // an earlier start had come as far as this one
     StoredScore score = {
-        .prompt = (uint32_t)item, .sum = scored->sum, .tokens = e->run->validation[item]->length[response]};
+        .prompt = (uint32_t)pair, .sum = scored->sum, .tokens = e->run->validation[pair]->length[response]};
     source_name(e, response == 0, score.source);
     memcpy(score.model, e->hash.hex, sizeof score.model);
-    e->sum[item][response] = scored->sum;
+    e->sum[pair][response] = scored->sum;
     return run_store_put_score(e->run->store, &score, error) == 0 ? run_store_save(e->run->store, error) : -1;
 }
 
 static int score_pairs(Evaluation *e, Error *error) {
     const DiceRun *run = e->run;
-    size_t n = run->validations;
+    size_t n = run->validations, items = 0;
     ScoreItem *item = calloc(n + 1, sizeof *item);
     e->sum = calloc(n + 1, sizeof *e->sum);
-    int result = item == NULL || e->sum == NULL ? no_memory(error) : run_store_begin(run->store, error);
+    e->place = calloc(n + 1, sizeof *e->place);
+    int result = item == NULL || e->sum == NULL || e->place == NULL ? no_memory(error)
+                                                                    : read_sums(e, e->hash.hex, e->sum, error);
     for (size_t i = 0; i < n && result == 0; i++) {
         const EncodedPair *p = run->validation[i];
-        item[i] = (ScoreItem){.prompt = p->prompt,
-                              .prompt_length = p->prompt_length,
-                              .response = (const int32_t *const *)p->response,
-                              .length = p->length,
-                              .responses = 2};
+        if (!isnan(e->sum[i][0]) && !isnan(e->sum[i][1])) continue;
+        e->place[items] = i;
+        item[items++] = (ScoreItem){.prompt = p->prompt,
+                                    .prompt_length = p->prompt_length,
+                                    .response = (const int32_t *const *)p->response,
+                                    .length = p->length,
+                                    .responses = 2};
     }
+    if (result == 0) result = run_store_begin(run->store, error);
     if (result == 0) {
         const ScoreSink sink = {.take = put_sum, .context = e};
-        result = implicit_reward_score(e->model, item, n, run->recipe->train.micro_tokens, &sink, "evaluate", run->log,
-                                       error);
+        result = implicit_reward_score(e->model, item, items, run->recipe->train.micro_tokens, &sink, "evaluate",
+                                       run->log, error);
         result = run_store_keep(run->store, result, error);
     }
     free(item);
@@ -206,22 +232,18 @@ static int score_samples(Evaluation *e, Error *error) {
                                  e->run->log, error);
 }
 
-/* Sums of the held-out pairs under the start model. */
+/* Sums of the held-out pairs under the start model; every one must be there. */
 static int read_start(Evaluation *e, double (*start)[2], Error *error) {
     json_t *summary = dice_run_summary(e->run, 0, "evaluate-start", error);
     if (summary == NULL) return -1;
-    int result = 0;
-    for (int response = 0; response < 2 && result == 0; response++) {
-        StoredScore *score;
-        size_t count;
-        char source[32];
-        source_name(e, response == 0, source);
-        const char *hash = json_string_value(json_object_get(summary, "model"));
-        result = run_store_get_scores(e->run->store, source, 0, hash == NULL ? "" : hash, &score, &count, error);
-        for (size_t i = 0; i < count && result == 0; i++)
-            if (score[i].prompt < e->run->validations) start[score[i].prompt][response] = score[i].sum;
-        if (result == 0) free(score);
-    }
+    const char *model = json_string_value(json_object_get(summary, "model"));
+    int result = read_sums(e, model == NULL ? "" : model, start, error);
+    for (size_t i = 0; i < e->run->validations && result == 0; i++)
+        if (isnan(start[i][0]) || isnan(start[i][1]))
+            result = error_set(error, ERROR_INPUT,
+                               "%s/run.db: held-out pair %zu has no log-prob under the start model: put back a copy of "
+                               "the file, or begin a new run directory",
+                               e->run->recipe->output, i);
     json_decref(summary);
     return result;
 }
@@ -265,6 +287,7 @@ int dice_evaluate(DiceRun *run, int index, Error *error) {
     const char *stage = index < 0 ? "evaluate-start" : "evaluate";
     int done = dice_run_is_done(run, round, stage, error);
     if (done != 0) return done < 0 ? -1 : 0;
+    if (index >= 0 && dice_run_require(run, 0, "evaluate-start", error) != 0) return -1;
     Evaluation e = {.run = run, .index = index, .start_s = clock_seconds()};
     json_t *summary = NULL;
     int result = dice_run_load(run, index, run->compute, false, &e.model, &e.hash, error);
