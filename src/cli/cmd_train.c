@@ -3,10 +3,11 @@
 #include "align/model_export.h"
 #include "align/train_metrics.h"
 #include "align/train_recipe.h"
+#include "cli/metrics_file.h"
 #include "cli/recipe_options.h"
 #include "cli/rows.h"
+#include "cli/train_directory.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,7 +57,7 @@ typedef struct {
     PreferenceLoss loss;
     ReferenceSums *reference;
     TrainObjective objective;
-    FILE *metrics;
+    MetricsFile metrics;
     char *checkpoints;
 } Training;
 
@@ -122,54 +123,22 @@ static int compute_references(Training *t, Error *error) {
     return result;
 }
 
-static int write_metrics(Training *t, json_t *metrics, Error *error) {
-    int failed = metrics == NULL || json_dumpf(metrics, t->metrics, JSON_COMPACT | JSON_REAL_PRECISION(17)) != 0 ||
-                 fputc('\n', t->metrics) == EOF || fflush(t->metrics) != 0;
-    json_decref(metrics);
-    return failed ? error_errno(error, "metrics", "write") : 0;
-}
-
 static int on_step(void *context, const TrainReport *report, Error *error) {
     Training *t = context;
-    return write_metrics(t, train_metrics_step(report, &t->objective), error);
+    return metrics_file_write(&t->metrics, train_metrics_step(report, &t->objective), error);
 }
 
 static int on_validated(void *context, const TrainReport *report, Error *error) {
     Training *t = context;
     log_say(&t->session->log, LOG_INFO, "validation after step %zu: loss %.4f", report->step, report->loss);
-    return write_metrics(t, train_metrics_validation(report, &t->objective), error);
-}
-
-static bool is_half_written(const char *name) { return strstr(name, ".partial") != NULL; }
-
-static int is_step(const struct dirent *entry) {
-    return strncmp(entry->d_name, "step-", 5) == 0 && !is_half_written(entry->d_name);
-}
-
-static int is_step_or_half_written(const struct dirent *entry) {
-    return is_step(entry) || is_half_written(entry->d_name);
-}
-
-/* Removes all checkpoints but one, or all where it is "", and what a killed process has left. */
-static int remove_steps(const char *checkpoints, const char *but, Error *error) {
-    struct dirent **entry = NULL;
-    int n = scandir(checkpoints, &entry, is_step_or_half_written, alphasort), result = 0;
-    for (int i = 0; i < n; i++) {
-        char *path = file_join(checkpoints, entry[i]->d_name);
-        if (result == 0 && path == NULL) result = no_memory(error);
-        if (result == 0 && strcmp(entry[i]->d_name, but) != 0) result = file_remove_tree(path, error);
-        free(path);
-        free(entry[i]);
-    }
-    free(entry);
-    return result;
+    return metrics_file_write(&t->metrics, train_metrics_validation(report, &t->objective), error);
 }
 
 /* The newest checkpoint replaces the older ones. */
 static int on_checkpoint(void *context, size_t step, const char *directory, Error *error) {
     (void)step;
     const Training *t = context;
-    return remove_steps(t->checkpoints, strrchr(directory, '/') + 1, error);
+    return train_directory_keep(t->checkpoints, strrchr(directory, '/') + 1, error);
 }
 
 /* What the training belongs to, as lines "key: value". */
@@ -188,76 +157,20 @@ static int describe_training(Training *t, Buffer *out, Error *error) {
     return out->failed ? no_memory(error) : 0;
 }
 
-/* Remembers what the training belongs to, or holds it against what was remembered. */
-static int check_training(Training *t, Error *error) {
-    Buffer now = {0}, difference = {0};
-    FileMap old = {0};
-    char *path = file_join(t->checkpoints, "recipe.txt"), *before = NULL;
-    int result = path == NULL ? no_memory(error) : describe_training(t, &now, error);
-    if (result == 0) result = file_make_directory(t->checkpoints, error);
-    if (result == 0 && !file_exists(path)) result = file_write(path, now.data, now.size, error);
-    if (result == 0) result = file_map(&old, path, error);
-    if (result == 0 && (before = strndup(old.data == NULL ? "" : (const char *)old.data, old.size)) == NULL)
-        result = no_memory(error);
-    if (result == 0) {
-        recipe_difference(before, now.data, &difference);
-        if (difference.size > 0)
-            result = error_set(error, ERROR_MISMATCH,
-                               "%s belongs to another training: remove it, give another --out, or undo\n%s",
-                               t->checkpoints, difference.data);
-    }
-    file_unmap(&old);
-    buffer_free(&now);
-    buffer_free(&difference);
-    free(before);
-    free(path);
-    return result;
-}
-
-/* The newest checkpoint of an interrupted training, to be freed, and its step; NULL: none. */
+/* Where an interrupted training left off, if one did; it must be this one. */
 static int find_checkpoint(Training *t, char **resume, size_t *step, Error *error) {
-    struct dirent **entry = NULL;
-    *resume = NULL;
-    *step = 0;
-    if (check_training(t, error) != 0) return -1;
-    int n = scandir(t->checkpoints, &entry, is_step, alphasort), newest = -1;
-    for (int i = 0; i < n; i++) {
-        size_t number = strtoull(entry[i]->d_name + 5, NULL, 10);
-        if (number > *step) *step = number, newest = i;
-    }
-    int result = 0;
-    if (newest >= 0 && (*resume = file_join(t->checkpoints, entry[newest]->d_name)) == NULL) result = no_memory(error);
-    for (int i = 0; i < n; i++) free(entry[i]);
-    free(entry);
-    return result;
+    Buffer facts = {0};
+    int result = describe_training(t, &facts, error);
+    if (result == 0) result = train_directory_claim(t->checkpoints, facts.data, error);
+    buffer_free(&facts);
+    return result == 0 ? train_directory_newest(t->checkpoints, resume, step, error) : -1;
 }
 
-/* Leaves the lines up to a step in a file of metrics: what came after its checkpoint comes again. */
-static int cut_metrics(const char *path, size_t step, Error *error) {
-    FileMap map;
-    if (file_map(&map, path, error) != 0) return -1;
-    size_t end = 0;
-    while (end < map.size) {
-        const uint8_t *line = map.data + end, *newline = memchr(line, '\n', map.size - end);
-        if (newline == NULL) break;
-        json_t *row = json_loadb((const char *)line, (size_t)(newline - line), 0, NULL);
-        bool later = row == NULL || json_integer_value(json_object_get(row, "step")) > (json_int_t)step;
-        json_decref(row);
-        if (later) break;
-        end += (size_t)(newline - line) + 1;
-    }
-    int result = end == map.size ? 0 : file_write(path, map.data, end, error);
-    file_unmap(&map);
-    return result;
-}
-
-static int open_metrics(Training *t, bool resumed, size_t step, Error *error) {
-    char *path = t->v->metrics != NULL ? strdup(t->v->metrics) : file_join(t->checkpoints, "metrics.jsonl");
-    if (path == NULL) return no_memory(error);
-    int result = resumed && file_exists(path) ? cut_metrics(path, step, error) : 0;
-    if (result == 0) t->metrics = fopen(path, resumed ? "ae" : "we");
-    if (result == 0 && t->metrics == NULL) result = error_errno(error, path, "create");
-    free(path);
+static int open_metrics(Training *t, size_t step, Error *error) {
+    char *usual = file_join(t->checkpoints, "metrics.jsonl");
+    if (usual == NULL) return no_memory(error);
+    int result = metrics_file_open(&t->metrics, t->v->metrics != NULL ? t->v->metrics : usual, step, error);
+    free(usual);
     return result;
 }
 
@@ -283,7 +196,7 @@ static int train_model(Training *t, Error *error) {
         result = no_memory(error);
     for (size_t i = 0; order != NULL && i < t->rows; i++) order[i] = i;
     if (result == 0) result = find_checkpoint(t, &resume, &step, error);
-    if (result == 0) result = open_metrics(t, resume != NULL, step, error);
+    if (result == 0) result = open_metrics(t, step, error);
     if (result == 0) {
         const TrainSettings settings = settings_of(t, order);
         const TrainData data = {.example = t->example,
@@ -296,7 +209,7 @@ static int train_model(Training *t, Error *error) {
         result =
             train(t->model, &settings, &data, &t->objective, t->checkpoints, resume, &events, &t->session->log, error);
     }
-    if (t->metrics != NULL) fclose(t->metrics);
+    metrics_file_close(&t->metrics);
     free(order);
     free(resume);
     return result;
@@ -308,7 +221,7 @@ static int export_trained(Training *t, Error *error) {
     json_t *card = json_pack("{s:s, s:s, s:s}", "parent", t->v->model, "method", t->v->method, "data", t->v->data);
     if (model_export(t->model, t->v->model, t->v->out, type, t->recipe.export.shard_bytes, &t->recipe, card, &hash,
                      error) != 0 ||
-        remove_steps(t->checkpoints, "", error) != 0)
+        train_directory_keep(t->checkpoints, "", error) != 0)
         return -1;
     if (t->v->common.json)
         return command_print_json(json_pack("{s:s, s:s}", "checkpoint", t->v->out, "model", hash.hex), error);
