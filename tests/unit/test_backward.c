@@ -98,31 +98,7 @@ static void check_golden(const char *name, DType compute) {
     model_free(model);
 }
 
-static void llama_tied(void **state) {
-    (void)state;
-    check_golden("llama_tied", DTYPE_F32), check_golden("llama_tied", DTYPE_BF16);
-}
-static void llama_rope3(void **state) {
-    (void)state;
-    check_golden("llama_rope3", DTYPE_F32), check_golden("llama_rope3", DTYPE_BF16);
-}
-static void mistral_window(void **state) {
-    (void)state;
-    check_golden("mistral_swa", DTYPE_F32), check_golden("mistral_swa", DTYPE_BF16);
-}
-static void qwen2_bias(void **state) {
-    (void)state;
-    check_golden("qwen2_tied", DTYPE_F32), check_golden("qwen2_tied", DTYPE_BF16);
-}
-static void qwen3_norms(void **state) {
-    (void)state;
-    check_golden("qwen3_hd", DTYPE_F32), check_golden("qwen3_hd", DTYPE_BF16);
-}
-
-static void gemma3_sandwich(void **state) {
-    (void)state;
-    check_golden("gemma3_text", DTYPE_F32), check_golden("gemma3_text", DTYPE_BF16);
-}
+static void gradients(void **state) { check_golden(*state, DTYPE_F32), check_golden(*state, DTYPE_BF16); }
 
 /* Threads, and computing each layer again, change no bit of the gradients [MO-1]; a second pass adds as much again. */
 static void check_same_bits(const char *name) {
@@ -226,8 +202,8 @@ static int set_up(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(llama_tied), cmocka_unit_test(llama_rope3),         cmocka_unit_test(mistral_window),
-        cmocka_unit_test(qwen2_bias), cmocka_unit_test(qwen3_norms),         cmocka_unit_test(gemma3_sandwich),
-        cmocka_unit_test(same_bits),  cmocka_unit_test(long_batches_add_up), cmocka_unit_test(central_differences)};
+        TINY_TEST(gradients, llama_tied), TINY_TEST(gradients, llama_rope3),     TINY_TEST(gradients, mistral_swa),
+        TINY_TEST(gradients, qwen2_tied), TINY_TEST(gradients, qwen3_hd),        TINY_TEST(gradients, gemma3_text),
+        cmocka_unit_test(same_bits),      cmocka_unit_test(long_batches_add_up), cmocka_unit_test(central_differences)};
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

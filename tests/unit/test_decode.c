@@ -70,26 +70,7 @@ static void check(const char *name, DType compute) {
     model_free(model);
 }
 
-static void llama_tied(void **state) {
-    (void)state;
-    check("llama_tied", DTYPE_F32), check("llama_tied", DTYPE_BF16);
-}
-static void llama_rope3(void **state) {
-    (void)state;
-    check("llama_rope3", DTYPE_F32), check("llama_rope3", DTYPE_BF16);
-}
-static void mistral_window(void **state) {
-    (void)state;
-    check("mistral_swa", DTYPE_F32);
-}
-static void qwen2_bias(void **state) {
-    (void)state;
-    check("qwen2_tied", DTYPE_F32), check("qwen2_tied", DTYPE_BF16);
-}
-static void qwen3_norms(void **state) {
-    (void)state;
-    check("qwen3_hd", DTYPE_F32), check("qwen3_hd", DTYPE_BF16);
-}
+static void logits(void **state) { check(*state, DTYPE_F32), check(*state, DTYPE_BF16); }
 
 /* Greedy continuations are those of transformers, up to the first step whose two best logits are nearly equal. */
 static void greedy(void **state) {
@@ -159,12 +140,9 @@ static int set_up(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied),
-                                       cmocka_unit_test(llama_rope3),
-                                       cmocka_unit_test(mistral_window),
-                                       cmocka_unit_test(qwen2_bias),
-                                       cmocka_unit_test(qwen3_norms),
-                                       cmocka_unit_test(greedy),
-                                       cmocka_unit_test(refuses_what_does_not_fit)};
+    const struct CMUnitTest tests[] = {TINY_TEST(logits, llama_tied),  TINY_TEST(logits, llama_rope3),
+                                       TINY_TEST(logits, mistral_swa), TINY_TEST(logits, qwen2_tied),
+                                       TINY_TEST(logits, qwen3_hd),    TINY_TEST(logits, gemma3_text),
+                                       cmocka_unit_test(greedy),       cmocka_unit_test(refuses_what_does_not_fit)};
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

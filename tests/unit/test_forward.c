@@ -50,32 +50,11 @@ static bool within(const char *name, DType compute, bool trainable, double shift
            of_lse.max <= bounds->lse_max && deviation_rms(&of_lse) <= bounds->lse_rms && of_sum.max <= bounds->sum;
 }
 
-static void check_goldens(const char *name) {
-    assert_true(within(name, DTYPE_F32, false, 0));
-    assert_true(within(name, DTYPE_F32, true, 0));
-    assert_true(within(name, DTYPE_BF16, false, 0));
-}
-
-static void llama_tied(void **state) {
-    (void)state;
-    check_goldens("llama_tied");
-    assert_false(within("llama_tied", DTYPE_F32, false, 2e-5)); // planted
-}
-static void llama_rope3(void **state) {
-    (void)state;
-    check_goldens("llama_rope3");
-}
-static void mistral_window(void **state) {
-    (void)state;
-    check_goldens("mistral_swa");
-}
-static void qwen2_bias(void **state) {
-    (void)state;
-    check_goldens("qwen2_tied");
-}
-static void qwen3_norms(void **state) {
-    (void)state;
-    check_goldens("qwen3_hd");
+static void logprobs(void **state) {
+    assert_true(within(*state, DTYPE_F32, false, 0));
+    assert_true(within(*state, DTYPE_F32, true, 0));
+    assert_true(within(*state, DTYPE_BF16, false, 0));
+    assert_false(within(*state, DTYPE_F32, false, 2e-5)); // planted
 }
 
 static int set_up(void **state) {
@@ -84,8 +63,8 @@ static int set_up(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(llama_tied), cmocka_unit_test(llama_rope3),
-                                       cmocka_unit_test(mistral_window), cmocka_unit_test(qwen2_bias),
-                                       cmocka_unit_test(qwen3_norms)};
+    const struct CMUnitTest tests[] = {TINY_TEST(logprobs, llama_tied),  TINY_TEST(logprobs, llama_rope3),
+                                       TINY_TEST(logprobs, mistral_swa), TINY_TEST(logprobs, qwen2_tied),
+                                       TINY_TEST(logprobs, qwen3_hd),    TINY_TEST(logprobs, gemma3_text)};
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -114,14 +114,7 @@ static void check_peft(const char *name, DType compute) {
     json_decref(cases);
 }
 
-static void mistral_as_peft(void **state) {
-    (void)state;
-    check_peft("mistral_swa", DTYPE_F32), check_peft("mistral_swa", DTYPE_BF16);
-}
-static void qwen2_as_peft(void **state) {
-    (void)state;
-    check_peft("qwen2_tied", DTYPE_F32), check_peft("qwen2_tied", DTYPE_BF16);
-}
+static void as_peft(void **state) { check_peft(*state, DTYPE_F32), check_peft(*state, DTYPE_BF16); }
 
 /* --- the adapter and the model below --- */
 
@@ -371,8 +364,8 @@ static int set_up(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(mistral_as_peft),
-                                       cmocka_unit_test(qwen2_as_peft),
+    const struct CMUnitTest tests[] = {TINY_TEST(as_peft, mistral_swa),
+                                       TINY_TEST(as_peft, qwen2_tied),
                                        cmocka_unit_test(switches),
                                        cmocka_unit_test(starts_as_peft_does),
                                        cmocka_unit_test(base_takes_no_training_memory),

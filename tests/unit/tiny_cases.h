@@ -13,6 +13,10 @@ enum { TINY_PROMPTS = 4, TINY_BRANCHES = 4, TINY_MODELS = 6 };
 static const char *const tiny_models[TINY_MODELS] = {"llama_tied", "llama_rope3", "mistral_swa",
                                                      "qwen2_tied", "qwen3_hd",    "gemma3_text"};
 
+/* A test of one of them, which gets its name as the state. */
+#define TINY_TEST(check, model)                                                                                        \
+    { #check "_" #model, check, NULL, NULL, #model }
+
 static inline const char *tiny_path(const char *model, const char *file, char *path, size_t capacity) {
     snprintf(path, capacity, "tests/data/tiny/%s/%s", model, file);
     if (file_exists(path)) return path;
