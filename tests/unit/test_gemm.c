@@ -1,5 +1,6 @@
 #include "kernel_cases.h"
 #include "kernels/gemm_side.h"
+#include "kernels/gemm_weight.h"
 
 #include <float.h>
 #include <math.h>
@@ -356,6 +357,36 @@ static void one_thread_stays_one(void **state) {
     gemm_destroy(context);
 }
 
+/* What a plan counts for a weight holds what oneDNN's layouts take of it, and is not much more than the numbers. */
+static void plans_hold_every_layout(const KernelTable *k) {
+    static const size_t sizes[] = {1, 2, 7, 16, 17, 31, 33, 48, 64, 65, 127, 130, 576, 1000, 1536, 3001};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    if (k->isa == ISA_REFERENCE || k->threads > 1) return;
+    GemmContext *context = open_context(k);
+    for (size_t i = 0; i < SIZES * SIZES * 2; i++) {
+        const size_t out = sizes[i / 2 % SIZES], in = sizes[i / 2 / SIZES];
+        const DType type = i % 2 == 0 ? DTYPE_F32 : DTYPE_BF16;
+        const unsigned uses = GEMM_FORWARD | GEMM_DATA_GRADIENT;
+        GemmWeight *weight;
+        Error error = {0};
+        if (gemm_weight_create(context, out, in, type, uses, &weight, &error) != 0) fail_msg("%s", error.message);
+        const size_t taken = sizeof *weight + weight->forward.bytes + weight->data_gradient.bytes;
+        const size_t planned = gemm_weight_bytes(k->isa, out, in, type, uses);
+        if (planned < taken)
+            fail_msg("%s %s %zu x %zu: %zu bytes are planned, %zu taken", isa_name(k->isa), dtype_name(type), out, in,
+                     planned, taken);
+        if (out >= 576 && in >= 576) // 2 sides, and an eighth
+            assert_true(planned < out * in * dtype_bytes(weight->forward.type) * 18 / 8);
+        gemm_weight_destroy(weight);
+    }
+    gemm_destroy(context);
+}
+
+static void plans_hold_the_layouts_of_every_isa(void **state) {
+    (void)state;
+    kernel_cases_each(plans_hold_every_layout);
+}
+
 static void refuses_empty_weights(void **state) {
     (void)state;
     KernelTable k;
@@ -379,6 +410,7 @@ int main(void) {
                                        cmocka_unit_test(threads_change_no_bit_of_a_weight_gradient),
                                        cmocka_unit_test(packs_sources_of_every_type),
                                        cmocka_unit_test(turned_weights_are_those_packed_for_both),
+                                       cmocka_unit_test(plans_hold_the_layouts_of_every_isa),
                                        cmocka_unit_test(refuses_empty_weights)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
