@@ -24,12 +24,7 @@ static int write_weights(const char *directory, const Parameters *p, Error *erro
         state = state * 6364136223846793005u + 1442695040888963407u;
         values[i] = i < p->vectors ? 1.0f : ((float)(state >> 40) * 0x1p-24f - 0.5f) * 0.12f;
     }
-    for (size_t i = 0; i < p->tensors; i++)
-        source[i] = (TensorSource){.name = p->tensor[i].name,
-                                   .type = DTYPE_BF16,
-                                   .rank = p->tensor[i].rank,
-                                   .shape = {p->tensor[i].shape[0], p->tensor[i].shape[1]},
-                                   .values = values + p->tensor[i].offset};
+    for (size_t i = 0; i < p->tensors; i++) source[i] = model_tensor_source(&p->tensor[i], DTYPE_BF16, values);
     result = safetensors_write(directory, source, p->tensors, 0, error);
 done:
     free(values);

@@ -143,15 +143,10 @@ static int reference_sums(const InspectValues *v, Session *session, Model *model
 
 static int write_gradient(Model *model, const char *path, Error *error) {
     size_t n = model_tensor_count(model);
-    const ModelTensor *t = model_tensors(model);
     TensorSource *source = calloc(n + 1, sizeof *source);
     if (source == NULL) return no_memory(error);
     for (size_t i = 0; i < n; i++)
-        source[i] = (TensorSource){.name = t[i].name,
-                                   .type = DTYPE_F32,
-                                   .rank = t[i].rank,
-                                   .shape = {t[i].shape[0], t[i].shape[1]},
-                                   .values = model_gradients(model) + t[i].offset};
+        source[i] = model_tensor_source(&model_tensors(model)[i], DTYPE_F32, model_gradients(model));
     int result = safetensors_write_file(path, source, n, error);
     free(source);
     return result;

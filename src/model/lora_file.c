@@ -99,8 +99,7 @@ int model_adapter_save(const Model *m, const char *directory, Error *error) {
         if (!isfinite(adamw_sum_squares(m->options.kernels, t->elements, values)))
             result = error_set(error, ERROR_NUMERIC, "%s: not written: tensor \"%s\" holds a value that is not finite",
                                directory, t->name);
-        source[i] = (TensorSource){
-            .name = t->name, .type = DTYPE_F32, .rank = 2, .shape = {t->shape[0], t->shape[1]}, .values = values};
+        source[i] = model_tensor_source(t, DTYPE_F32, lora->weights);
     }
     if (result == 0) result = safetensors_write_file(path, source, lora->tensors, error);
     if (result == 0) result = peft_adapter_write_config(directory, &lora->settings, lora->base, error);

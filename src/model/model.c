@@ -214,6 +214,14 @@ int model_hash(Model *m, Hash *hash, Error *error) {
     return has_adapter(m) && m->lora.on ? lora_hash(m, &m->file_hash, hash, error) : 0;
 }
 
+TensorSource model_tensor_source(const ModelTensor *tensor, DType type, const float *values) {
+    return (TensorSource){.name = tensor->name,
+                          .type = type,
+                          .rank = tensor->rank,
+                          .shape = {tensor->shape[0], tensor->shape[1]},
+                          .values = values + tensor->offset};
+}
+
 int model_save(const Model *model, const char *directory, DType type, size_t shard_bytes, Error *error) {
     const Parameters *p = &model->parameters;
     if (!model_has_masters(&model->options))
@@ -226,14 +234,7 @@ int model_save(const Model *model, const char *directory, DType type, size_t sha
     TensorSource *source = calloc(p->tensors, sizeof *source);
     if (source == NULL)
         return error_set(error, ERROR_MEMORY, "%s: no memory to list %zu tensors", directory, p->tensors);
-    for (size_t i = 0; i < p->tensors; i++) {
-        const ModelTensor *t = &p->tensor[i];
-        source[i] = (TensorSource){.name = t->name,
-                                   .type = type,
-                                   .rank = t->rank,
-                                   .shape = {t->shape[0], t->shape[1]},
-                                   .values = model->weights + t->offset};
-    }
+    for (size_t i = 0; i < p->tensors; i++) source[i] = model_tensor_source(&p->tensor[i], type, model->weights);
     int result = safetensors_write(directory, source, p->tensors, shard_bytes, error);
     free(source);
     return result;

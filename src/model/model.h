@@ -19,6 +19,7 @@
 #include "base/rng.h"
 #include "formats/hf_config.h"
 #include "formats/peft_adapter.h"
+#include "formats/safetensors_writer.h"
 #include "kernels/kernel_table.h"
 #include "model/batch.h"
 #include <stdbool.h>
@@ -41,6 +42,9 @@ typedef struct {
     size_t offset;  // into model_weights and model_gradients
     bool is_matrix; // weight decay applies (matrices, embedding, head), not to norms and biases
 } ModelTensor;
+
+/* It as safetensors_write takes it, with its part of `values`, which are all tensors in one array. Borrows both. */
+TensorSource model_tensor_source(const ModelTensor *tensor, DType type, const float *values);
 
 /* directory: config.json and safetensors. Missing, wrongly shaped or non-finite tensors are errors that name them.
  * ERROR_UNSUPPORTED for a family or a tensor that the forward pass does not have. */

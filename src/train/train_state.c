@@ -30,9 +30,8 @@ static void list_moment(const Model *model, int moment, const float *values, cha
     const ModelTensor *tensor = model_tensors(model);
     for (size_t i = 0; i < model_tensor_count(model); i++) {
         snprintf(names[i], NAME_MAX_BYTES, "%s.%s", moment_names[moment], tensor[i].name);
-        out[i] = (TensorSource){
-            .name = names[i], .type = DTYPE_F32, .rank = tensor[i].rank, .values = values + tensor[i].offset};
-        memcpy(out[i].shape, tensor[i].shape, sizeof tensor[i].shape);
+        out[i] = model_tensor_source(&tensor[i], DTYPE_F32, values);
+        out[i].name = names[i];
     }
 }
 

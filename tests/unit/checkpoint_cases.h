@@ -64,12 +64,7 @@ static inline void checkpoint_weights_ending(const CheckpointDirectory *d, uint6
         parameters_at(&p, values, p.model.head)[t * c.channels] = t == CHECKPOINT_END ? end : 0;
     }
     TensorSource source[64] = {0};
-    for (size_t i = 0; i < p.tensors; i++)
-        source[i] = (TensorSource){.name = p.tensor[i].name,
-                                   .type = DTYPE_F32,
-                                   .rank = p.tensor[i].rank,
-                                   .shape = {p.tensor[i].shape[0], p.tensor[i].shape[1]},
-                                   .values = values + p.tensor[i].offset};
+    for (size_t i = 0; i < p.tensors; i++) source[i] = model_tensor_source(&p.tensor[i], DTYPE_F32, values);
     if (safetensors_write(d->path, source, p.tensors, 0, &error) != 0) fail_msg("%s", error.message);
     free(values);
     parameters_free(&p);

@@ -183,11 +183,7 @@ static inline FamilyCase family_case(uint64_t seed, uint32_t number, const char 
         const ModelTensor *t = &p.tensor[i];
         bool norm = strstr(t->name, "norm.weight") != NULL;
         for (size_t k = 0; norm && !c.gemma && k < t->elements; k++) values[t->offset + k] += 1;
-        source[i] = (TensorSource){.name = t->name,
-                                   .type = DTYPE_F32,
-                                   .rank = t->rank,
-                                   .shape = {t->shape[0], t->shape[1]},
-                                   .values = values + t->offset};
+        source[i] = model_tensor_source(t, DTYPE_F32, values);
     }
     if (safetensors_write(directory, source, p.tensors, 0, &error) != 0) fail_msg("%s", error.message);
     free(values), free(source), free(path);

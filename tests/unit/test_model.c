@@ -26,12 +26,7 @@ static void write_model(const char *family, bool tied, const char *more, size_t 
     for (size_t i = 0; i < p.elements; i++)
         values[i] = (float)(rng_normal(&address, (uint32_t)i) * 0.3 + (i < p.vectors));
     TensorSource source[64] = {0};
-    for (size_t i = 0; i < p.tensors; i++)
-        source[i] = (TensorSource){.name = p.tensor[i].name,
-                                   .type = DTYPE_F32,
-                                   .rank = p.tensor[i].rank,
-                                   .shape = {p.tensor[i].shape[0], p.tensor[i].shape[1]},
-                                   .values = values + p.tensor[i].offset};
+    for (size_t i = 0; i < p.tensors; i++) source[i] = model_tensor_source(&p.tensor[i], DTYPE_F32, values);
     size_t count = edit == NULL ? p.tensors : edit(source, p.tensors);
     if (safetensors_write(directory, source, count, 0, &error) != 0) fail_msg("%s", error.message);
     free(values), free(path);
