@@ -3,6 +3,9 @@
 #include "family_cases.h"
 
 enum { PROMPT = 9, BRANCHES = 2, LENGTH = 14, CASES = 24, MOST_WORDS = 64 };
+/* A float32 pass rounds more than once a weight: it may be off by so many times what one rounding error in every
+ * weight moves the formulas. Over seeds 1 to 30 it is off by 7 times that at most. */
+enum { TIMES = 16 };
 static KernelTable kernels;
 static char directory[64];
 
@@ -113,40 +116,84 @@ static double decode(Case *c) {
     return worst;
 }
 
-/* Largest relative error of the slope along a random direction in each tensor, by central differences in double. Next
- * to no gradient, as that of keys in a window of 1, is held against a share of the whole one. */
-static double worst_slope(Case *c, const char **tensor) {
-    double worst = 0, step = 1e-5,
-           whole = sqrt(kernels.sum_squares(model_weight_count(c->model), model_gradients(c->model)));
+/* Every weight moved by a rounding error of float32; draw 0: put back. */
+static void move_weights(Case *c, uint32_t draw) {
+    RngAddress a = c->family.address;
+    a.item += 2000000 + draw;
+    for (size_t i = 0; i < model_weight_count(c->model); i++)
+        c->weights[i] = model_weights(c->model)[i] * (draw == 0 ? 1 : 1 + ldexp(rng_normal(&a, (uint32_t)i), -24));
+}
+
+/* How far a rounding error in every weight moves a log-prob: what float32 can be expected to be off by. */
+static double logprob_condition(Case *c) {
+    double worst = 0, logprob[LENGTH], moved[LENGTH];
+    for (size_t b = 0; b < BRANCHES; b++) {
+        expected_loss(c, b, logprob, NULL);
+        for (uint32_t draw = 1; draw <= 4; draw++) {
+            move_weights(c, draw);
+            expected_loss(c, b, moved, NULL);
+            for (size_t t = 0; t < LENGTH; t++) worst = fmax(worst, fabs(moved[t] - logprob[t]));
+        }
+        move_weights(c, 0);
+    }
+    return worst;
+}
+
+/* The slope along a random direction in a tensor, by central differences in double: the step's own error goes with its
+ * square times the third derivative, the rounding error with one over it. Leaves the weights for move_weights
+ * to put back. */
+static double expected_slope(Case *c, const ModelTensor *t, const RngAddress *direction) {
+    double loss[2], step = 1e-6, *w = c->weights + t->offset;
+    for (int side = 0; side < 2; side++) {
+        for (size_t k = 0; k < t->elements; k++)
+            w[k] += (side == 0 ? step : -2 * step) * rng_normal(direction, (uint32_t)k);
+        loss[side] = expected_total(c);
+    }
+    return (loss[0] - loss[1]) / (2 * step);
+}
+
+/* Relative errors: of the gradient, and how far a rounding error in every weight moves that of the formulas. */
+typedef struct {
+    double off, condition;
+    const char *tensor; // which is off the most
+} SlopeError;
+
+/* The worst over the tensors. Where terms cancel, as in the gradient of keys in a window of 1, which is nothing, a
+ * rounding error is one of the terms: so much of the whole gradient is granted to each, and none is held against less
+ * than a hundredth of it. */
+static SlopeError slope_error(Case *c) {
+    SlopeError worst = {0};
+    double whole = sqrt(kernels.sum_squares(model_weight_count(c->model), model_gradients(c->model)));
     for (size_t i = 0; i < model_tensor_count(c->model); i++) {
         const ModelTensor *t = &model_tensors(c->model)[i];
         const float *gradient = model_gradients(c->model) + t->offset;
-        double *w = c->weights + t->offset, loss[2], along = 0, norm = 0;
-        RngAddress a = c->family.address;
-        a.item += 1000000 + (uint32_t)i;
+        double along = 0, norm = 0;
+        RngAddress direction = c->family.address;
+        direction.item += 1000000 + (uint32_t)i;
         for (size_t k = 0; k < t->elements; k++) {
-            along += gradient[k] * rng_normal(&a, (uint32_t)k);
+            along += gradient[k] * rng_normal(&direction, (uint32_t)k);
             norm += (double)gradient[k] * gradient[k];
         }
-        for (int side = 0; side < 2; side++) {
-            for (size_t k = 0; k < t->elements; k++)
-                w[k] += (side == 0 ? step : -2 * step) * rng_normal(&a, (uint32_t)k);
-            loss[side] = expected_total(c);
-        }
-        for (size_t k = 0; k < t->elements; k++) w[k] = model_weights(c->model)[t->offset + k];
-        double off = fabs((loss[0] - loss[1]) / (2 * step) - along) / (sqrt(norm) + 1e-2 * whole);
-        if (off > worst) worst = off, *tensor = t->name;
+        double slope = expected_slope(c, t, &direction), size = sqrt(norm) + 1e-2 * whole;
+        move_weights(c, 1);
+        double moved = expected_slope(c, t, &direction);
+        move_weights(c, 0);
+        double off = fmax(0, fabs(slope - along) - TIMES * ldexp(whole, -24)) / size;
+        if (off >= worst.off) worst.off = off, worst.tensor = t->name;
+        worst.condition = fmax(worst.condition, fabs(moved - slope) / size);
     }
     return worst;
 }
 
 static void check(uint64_t seed, uint32_t number) {
     Case c = case_create(seed, number, DTYPE_F32);
-    const char *tensor = "";
-    double forward = forward_and_backward(&c), decoded = decode(&c), slope = worst_slope(&c, &tensor);
-    if (!(forward < 1e-4 && decoded < 1e-4 && slope < 5e-4))
-        fail_msg("case %u: log-probs off by %.1e, decoded logits by %.1e, slope of %s by %.1e: %.*s", number, forward,
-                 decoded, tensor, slope, (int)c.family.text.size, (const char *)c.family.text.data);
+    double forward = forward_and_backward(&c), decoded = decode(&c), bound = TIMES * logprob_condition(&c);
+    SlopeError slope = slope_error(&c);
+    if (!(forward < bound && decoded < bound && slope.off < TIMES * slope.condition))
+        fail_msg("case %u: log-probs off by %.1e, decoded logits by %.1e, bound %.1e; slope of %s by %.1e, bound %.1e: "
+                 "%.*s",
+                 number, forward, decoded, bound, slope.tensor, slope.off, TIMES * slope.condition,
+                 (int)c.family.text.size, (const char *)c.family.text.data);
     case_free(&c);
 }
 
@@ -163,14 +210,14 @@ static void planted_faults_are_found(void **state) {
     size_t planted = 0, found = 0;
     for (uint32_t number = 0; planted < 10; number++) {
         Case c = case_create(seed, number, DTYPE_F32);
-        const char *tensor = "";
         FamilyCase right = c.family;
+        double bound = TIMES * logprob_condition(&c);
         for (size_t l = 0; l < c.family.L; l++) {
             if (right.window[l] < 2 || right.D < 4) continue;
             c.family.window[l]++;
-            found += forward_and_backward(&c) > 1e-4, c.family = right;
+            found += forward_and_backward(&c) > bound, c.family = right;
             c.family.rope[l].theta *= 1.5;
-            found += forward_and_backward(&c) > 1e-4, c.family = right;
+            found += forward_and_backward(&c) > bound, c.family = right;
             planted += 2;
         }
         if (number < 2) {
@@ -178,7 +225,8 @@ static void planted_faults_are_found(void **state) {
             forward_and_backward(&c);
             const ModelTensor *t = &model_tensors(c.model)[1];
             for (size_t k = 0; k < t->elements; k++) model_gradients(c.model)[t->offset + k] *= 1.02f;
-            assert_true(worst_slope(&c, &tensor) > 5e-4 && strcmp(tensor, t->name) == 0);
+            SlopeError slope = slope_error(&c);
+            assert_true(slope.off > TIMES * slope.condition && strcmp(slope.tensor, t->name) == 0);
         }
         case_free(&c);
     }
