@@ -1,8 +1,9 @@
 /* run_plan.h - what a run will cost, counted before anything is loaded.
  *
  * Memory is what the arenas of each stage will take, by the same counting; a stage's peak is its sum. Work is in
- * token-forwards (a token through the model once; backward counts as two, as one where an adapter is trained), so that
- * it means the same on every machine. Responses are counted at their longest: the true cost is lower. */
+ * token-forwards (a token through the model once; backward counts as two, as one where an adapter is trained; a loss
+ * whose pairs depend on each other goes forward once more where they are more than a micro-batch holds), so that it
+ * means the same on every machine. Responses are counted at their longest: the true cost is lower. */
 #pragma once
 #include "formats/recipe.h"
 #include "model/model.h"

@@ -47,8 +47,9 @@ static void memory_is_that_of_the_parts(void **state) {
     assert_int_equal(optimizer_create(&optimizer, model, &settings, &error), 0);
     assert_int_equal(p.sample_bytes, model_bytes(&config, &forward) + generate_bytes(&config, &forward, &g, 150));
     assert_int_equal(p.score_bytes, model_bytes(&config, &forward) + activations_bytes(&config, &forward, 300, 300));
-    assert_int_equal(p.train_bytes,
-                     model_bytes(&config, &both) + optimizer.arena.size + activations_bytes(&config, &both, 300, 300));
+    assert_int_equal(p.train_bytes, model_bytes(&config, &both) + optimizer.arena.size +
+                                        activations_bytes(&config, &both, 300, 300) +
+                                        activations_bytes(&config, &forward, 300, 300));
     assert_true(p.peak_bytes == p.train_bytes && strcmp(p.peak_stage, "train") == 0);
     optimizer_destroy(&optimizer);
     model_free(model);
@@ -66,8 +67,11 @@ static void an_adapter_costs_little(void **state) {
                                .lora = {.r = 4, .alpha = 8, .dropout = 0.1, .targets = PEFT_ALL_LINEAR}};
     size_t weights = model_planned_weights(&config, &both);
     assert_true(p.trained_weights == weights && weights < whole.trained_weights / 2);
+    ModelOptions forward = both;
+    forward.trainable = false;
     assert_int_equal(p.train_bytes, model_bytes(&config, &both) + optimizer_bytes(weights) +
-                                        activations_bytes(&config, &both, 300, 300));
+                                        activations_bytes(&config, &both, 300, 300) +
+                                        activations_bytes(&config, &forward, 300, 300));
     assert_true(p.train_bytes < whole.train_bytes && p.disk_bytes < whole.disk_bytes / 2);
     assert_true(p.train_forwards < whole.train_forwards && p.sample_forwards == whole.sample_forwards);
 }
@@ -82,6 +86,22 @@ static void keys_move_what_they_shall(void **state) {
     assert_true(few.sample_bytes < usual.sample_bytes && few.train_bytes == usual.train_bytes);
     assert_true(long_rows.train_bytes > usual.train_bytes); // one row must fit whatever micro_tokens says
     assert_true(with("rounds=3").disk_bytes > usual.disk_bytes && with("rounds=3").flops > usual.flops);
+}
+
+/* A pair here is a prompt of 200 tokens, and two answers of 100 or 400: 700 on average. */
+static void pairs_that_depend_on_each_other_go_forward_twice(void **state) {
+    (void)state;
+    static const char *const aot[] = {"train.loss=aot", "train.micro_tokens=4000", "train.loss_pairs=5",
+                                      "train.loss_pairs=6", "lora.r=4"};
+    const double pairs = 313 * 32, tokens = 700, reference = 5000 * 1000;
+    const RunPlan alone = with("train.micro_tokens=4000"), fits = plan_of(aot, 3), more = plan_of(aot, 2);
+    assert_true(alone.train_forwards == pairs * tokens * 3 + reference);
+    assert_true(fits.train_forwards == alone.train_forwards);
+    assert_true(more.train_forwards == pairs * tokens * 4 + reference); // a step of 32 pairs
+    const char *const six[] = {aot[0], aot[1], aot[3]}, *const adapter[] = {aot[0], aot[1], aot[4]};
+    assert_true(plan_of(six, 3).train_forwards == more.train_forwards);
+    assert_true(plan_of(adapter, 3).train_forwards == pairs * tokens * 3 + reference);
+    assert_true(with("train.loss=sft").train_forwards == with(NULL).train_forwards); // sums of its own for each pair
 }
 
 /* METHOD, section 7: with gamma 1/2 half of the prompts are sampled, with the spare on top. */
@@ -149,6 +169,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(memory_is_that_of_the_parts),
                                        cmocka_unit_test(an_adapter_costs_little),
                                        cmocka_unit_test(keys_move_what_they_shall),
+                                       cmocka_unit_test(pairs_that_depend_on_each_other_go_forward_twice),
                                        cmocka_unit_test(only_needed_prompts_are_sampled),
                                        cmocka_unit_test(round_zero_is_counted_where_there_is_one),
                                        cmocka_unit_test(what_cannot_fit_is_refused),
