@@ -5,21 +5,22 @@
 #include "kernels/gemm.h"
 #include "store/run_store.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+/* Of the fastest run: the first ones warm up, and on a busy machine any may be slow. */
 static int time_matmul(GemmContext *gemm, const GemmWeight *weight, size_t n, const void *x, void *y, double *flops,
                        Error *error) {
-    double best = 0, start = clock_seconds();
-    for (int run = 0; run < 3 || clock_seconds() - start < 0.4; run++) {
-        double begin = clock_seconds();
+    double best = 0, start = clock_seconds(), now = start;
+    for (int run = 0; run < 3 || now - start < 0.4; run++) {
+        double begin = now;
         if (gemm_forward(gemm, weight, n, x, n, y, n, DTYPE_F32, false, error) != 0) return -1;
-        double seconds = clock_seconds() - begin;
-        if (run > 0 && 2.0 * (double)n * (double)n * (double)n / seconds > best)
-            best = 2.0 * (double)n * (double)n * (double)n / seconds;
-        if (clock_seconds() - start > 4) break; // a very slow path
+        now = clock_seconds();
+        best = fmax(best, 2.0 * (double)n * (double)n * (double)n / (now - begin));
+        if (now - start > 4) break; // a very slow path
     }
     *flops = best;
     return 0;
