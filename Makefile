@@ -125,7 +125,7 @@ install: $(BUILD)/dice $(BUILD)/libdice.a
 
 .PHONY: lint
 lint:
-	tools/install_packages build lint
+	tools/install_packages lint
 	python3 tools/check_rooms.py .
 	tools/check_style .
 

@@ -217,10 +217,7 @@ static int percent_field(JinjaBuilder *b, const char *bytes, size_t size, size_t
     }
     if (style.type == 'c' && value.type != JINJA_STRING) return fail_style(b->run, &value, 'c');
     if (style.type == 'r' || style.type == 'c') style.type = 's';
-    if (style.type == 's' && style.align != '<')
-        style.align = '>';
-    else if (style.align == 0)
-        style.align = '>';
+    if (style.align == 0 || (style.type == 's' && style.align != '<')) style.align = '>';
     return build_styled(b, &value, &style);
 }
 
