@@ -261,13 +261,26 @@ static bool planted_faults(uint64_t *random) {
 /* Subnormal inputs count as zero, subnormal results become zero, ties go to even, whatever MXCSR says. */
 static bool special_numbers(uint64_t *random) {
     (void)random;
-    enum { ONE = 0x3f80, HALF = 0x3f00, SUBNORMAL = 0x007f, LEAST = 0x0080, HUGE = 0x7f00, TWO_24 = 0x4b80 };
+    enum {
+        ONE = 0x3f80,
+        HALF = 0x3f00,
+        SUBNORMAL = 0x007f,
+        LEAST = 0x0080,
+        HUGE = 0x7f00,
+        TWO_24 = 0x4b80,
+        MINUS_ONE = 0xbf80
+    };
     enum { UPWARDS_WITH_SUBNORMALS = 0x5f80 };
     static const struct {
         uint16_t a[2], b;
         float start, expected;
-    } cases[] = {{{0, 0}, ONE, 1e-40f, 0}, {{SUBNORMAL, 0}, HUGE, 0, 0},      {{HUGE, ONE}, SUBNORMAL, 3, 3},
-                 {{LEAST, 0}, HALF, 0, 0}, {{TWO_24, ONE}, ONE, 0, 16777216}, {{ONE, ONE}, ONE, 0.5f, 2.5f}};
+    } cases[] = {{{0, 0}, ONE, 1e-40f, 0},
+                 {{SUBNORMAL, 0}, HUGE, 0, 0},
+                 {{HUGE, ONE}, SUBNORMAL, 3, 3},
+                 {{LEAST, 0}, HALF, 0, 0},
+                 {{LEAST, 0}, MINUS_ONE, 1.5f * FLT_MIN, 0},
+                 {{TWO_24, ONE}, ONE, 0, 16777216},
+                 {{ONE, ONE}, ONE, 0.5f, 2.5f}};
     bool good = true;
     const unsigned kept = __builtin_ia32_stmxcsr();
     __builtin_ia32_ldmxcsr(UPWARDS_WITH_SUBNORMALS);
@@ -337,6 +350,11 @@ static void sizes_that_do_not_fit(void) {
     load_config(&c);
     __asm__ volatile("tdpbf16ps %%tmm2, %%tmm1, %%tmm0" : :);
 }
+static void other_sizes_that_do_not_fit(void) {
+    const Config c = {.palette = 1, .rows = {4, 3, 4}, .columns = {16, 16, 16}};
+    load_config(&c);
+    __asm__ volatile("tdpbf16ps %%tmm2, %%tmm1, %%tmm0" : :);
+}
 static void integers(void) { __asm__ volatile("tdpbssd %%tmm2, %%tmm1, %%tmm0" : :); }
 static void illegal(void) { __asm__ volatile("ud2"); }
 static void nowhere(void) { __asm__ volatile("movl $0, 0"); }
@@ -350,7 +368,7 @@ static bool refusals(uint64_t *random) {
     (void)random;
     return signal_of(unconfigured) == SIGABRT && signal_of(unconfigured_tile) == SIGABRT &&
            signal_of(too_many_rows) == SIGABRT && signal_of(another_palette) == SIGABRT &&
-           signal_of(sizes_that_do_not_fit) == SIGABRT;
+           signal_of(sizes_that_do_not_fit) == SIGABRT && signal_of(other_sizes_that_do_not_fit) == SIGABRT;
 }
 
 static bool other_faults(uint64_t *random) {
