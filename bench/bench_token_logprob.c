@@ -94,7 +94,7 @@ static void create(Bench *b, DType type) {
     else
         b->kernels.to_bf16(MOST * C, head + 7, b->hidden);
     b->type = type;
-    if (token_head_create(b->gemm, V, C, type, true, &b->head, &error) != 0 ||
+    if (token_head_create(b->gemm, V, C, type, TOKEN_HEAD_TRAINED, &b->head, &error) != 0 ||
         token_head_pack(b->gemm, b->head, head, DTYPE_F32, &error) != 0 ||
         gemm_weight_create(b->gemm, CHUNK, C, type, GEMM_FORWARD, &b->chunk, &error) != 0 ||
         gemm_weight_pack(b->gemm, b->chunk, head, DTYPE_F32, &error) != 0)

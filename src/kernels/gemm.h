@@ -36,9 +36,10 @@ size_t gemm_weight_bytes(Isa isa, size_t out, size_t in, DType compute, unsigned
 /* (Re)packs the whole matrix from row-major (out, in) source; call again whenever the values change. */
 int gemm_weight_pack(GemmContext *context, GemmWeight *weight, const void *source, DType source_type, Error *error);
 
-/* Packs `to`, which is for data gradients alone, from `from`, which is for forward alone and of the same sizes: so
- * weights that do not change need only one copy each, and one more for whichever is in use. */
-int gemm_weight_turn(GemmContext *context, const GemmWeight *from, GemmWeight *to, Error *error);
+/* Packs `to`, which is for data gradients alone, from the rows [first, first + out of `to`) of `from`, which is for
+ * forward alone: so weights that do not change need only one copy each, and one more for whichever is in use. first is
+ * a multiple of gemm_weight_piece, and so is the number of rows unless they are the last. */
+int gemm_weight_turn(GemmContext *context, const GemmWeight *from, size_t first, GemmWeight *to, Error *error);
 
 /* y_type: DTYPE_F32 or the compute type. accumulate needs DTYPE_F32. x: (T, in) rows x_stride apart (elements). */
 int gemm_forward(GemmContext *context, const GemmWeight *weight, size_t T, const void *x, size_t x_stride, void *y,

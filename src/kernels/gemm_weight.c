@@ -188,25 +188,29 @@ static int find_unpackers(GemmContext *context, const GemmSide *side, const Gemm
     return 0;
 }
 
-int gemm_weight_turn(GemmContext *context, const GemmWeight *from, GemmWeight *to, Error *error) {
+int gemm_weight_turn(GemmContext *context, const GemmWeight *from, size_t first, GemmWeight *to, Error *error) {
     const GemmSide *side = &from->forward;
     const GemmPrimitive *unpacker, *last;
-    assert(from->out == to->out && from->in == to->in && from->compute == to->compute);
+    assert(first + to->out <= from->out && from->in == to->in && from->compute == to->compute);
     if (from->plain != NULL) {
-        memcpy(to->plain, from->plain, from->out * from->in * dtype_bytes(from->compute));
+        size_t row = from->in * dtype_bytes(from->compute);
+        memcpy(to->plain, (const char *)from->plain + first * row, to->out * row);
         return 0;
     }
-    const size_t element = dtype_bytes(side->type);
-    if (gemm_side_grow(&context->plain, from->out * from->in * element, error) != 0 ||
+    const size_t element = dtype_bytes(side->type), begin = first / side->width,
+                 end = (first + to->out + side->width - 1) / side->width;
+    assert(first % side->width == 0 && (to->out % side->width == 0 || first + to->out == from->out));
+    if (gemm_side_grow(&context->plain, to->out * from->in * element, error) != 0 ||
         find_unpackers(context, side, &unpacker, &last, error) != 0)
         return -1;
     unsigned char *plain = context->plain.bytes;
     int failed = 0;
 #pragma omp parallel for num_threads(context->threads) schedule(dynamic) reduction(| : failed)
-    for (size_t p = 0; p < side->pieces; p++)
-        failed |= gemm_onednn_pack(p + 1 == side->pieces ? last : unpacker, omp_get_thread_num(),
-                                   side->b + p * side->piece_bytes, plain + p * side->width * from->in * element);
+    for (size_t p = begin; p < end; p++)
+        failed |=
+            gemm_onednn_pack(p + 1 == side->pieces ? last : unpacker, omp_get_thread_num(),
+                             side->b + p * side->piece_bytes, plain + (p - begin) * side->width * from->in * element);
     if (failed == 0) return gemm_weight_pack(context, to, plain, side->type, error);
     return error_set(error, ERROR_INTERNAL, "oneDNN gave status %d when a weight of %zu x %zu was unpacked", failed,
-                     from->out, from->in);
+                     to->out, from->in);
 }

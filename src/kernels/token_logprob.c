@@ -20,11 +20,12 @@ struct TokenHead {
     size_t V, C, chunk, chunks; // chunk: words of all chunks but the last
     DType compute;
     GemmWeight *forward;
-    GemmWeight **chunk_gradient; // (chunks), or NULL: not trainable
-    Arena arena;                 // of what follows
-    float *logits;               // (ROWS, words of the chunk)
-    void *dlogits;               // the same, compute type; the same memory as logits where that is float32
-    RunningSum *running;         // (ROWS)
+    TokenHeadUse use;
+    GemmWeight **gradient; // for data gradients: (chunks), or where frozen one for whole chunks and one for the last
+    Arena arena;           // of what follows
+    float *logits;         // (ROWS, words of the chunk)
+    void *dlogits;         // the same, compute type; the same memory as logits where that is float32
+    RunningSum *running;   // (ROWS)
 };
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
@@ -34,39 +35,45 @@ static size_t chunk_of(size_t V, size_t piece) { return smaller(V, CHUNK / piece
 
 static size_t words_of(const TokenHead *head, size_t c) { return smaller(head->chunk, head->V - c * head->chunk); }
 
-static void lay_out(TokenHead *head, bool trainable, Arena *arena) {
+static void lay_out(TokenHead *head, Arena *arena) {
     head->logits = arena_take(arena, ROWS * head->chunk, sizeof *head->logits);
     head->running = arena_take(arena, ROWS, sizeof *head->running);
     head->dlogits = head->logits;
-    if (trainable && head->compute != DTYPE_F32)
+    if (head->use != TOKEN_HEAD_FORWARD && head->compute != DTYPE_F32)
         head->dlogits = arena_take(arena, ROWS * head->chunk, dtype_bytes(head->compute));
 }
 
+/* Where the chunk has its layout for data gradients: chunks of a frozen head share one. */
+static size_t layout_of(const TokenHead *head, size_t c) {
+    return head->use == TOKEN_HEAD_TRAINED ? c : words_of(head, c) < head->chunk;
+}
+
 static int create_gradient(GemmContext *gemm, TokenHead *head, Error *error) {
-    head->chunk_gradient = calloc(head->chunks, sizeof(GemmWeight *));
-    if (head->chunk_gradient == NULL)
-        return error_set(error, ERROR_MEMORY, "no memory for a head of %zu words", head->V);
-    for (size_t c = 0; c < head->chunks; c++)
-        if (gemm_weight_create(gemm, words_of(head, c), head->C, head->compute, GEMM_DATA_GRADIENT,
-                               &head->chunk_gradient[c], error) != 0)
+    head->gradient = calloc(head->chunks, sizeof(GemmWeight *));
+    if (head->gradient == NULL) return error_set(error, ERROR_MEMORY, "no memory for a head of %zu words", head->V);
+    for (size_t c = 0; c < head->chunks; c++) {
+        GemmWeight **weight = &head->gradient[layout_of(head, c)];
+        if (*weight == NULL &&
+            gemm_weight_create(gemm, words_of(head, c), head->C, head->compute, GEMM_DATA_GRADIENT, weight, error) != 0)
             return -1;
+    }
     return 0;
 }
 
-int token_head_create(GemmContext *gemm, size_t vocabulary, size_t channels, DType compute, bool trainable,
+int token_head_create(GemmContext *gemm, size_t vocabulary, size_t channels, DType compute, TokenHeadUse use,
                       TokenHead **out, Error *error) {
     *out = NULL;
     TokenHead *head = calloc(1, sizeof *head);
     if (head == NULL) return error_set(error, ERROR_MEMORY, "no memory for a head of %zu words", vocabulary);
-    *head = (TokenHead){.V = vocabulary, .C = channels, .compute = compute};
+    *head = (TokenHead){.V = vocabulary, .C = channels, .compute = compute, .use = use};
     if (gemm_weight_create(gemm, vocabulary, channels, compute, GEMM_FORWARD, &head->forward, error) != 0) goto failed;
     head->chunk = chunk_of(vocabulary, gemm_weight_piece(head->forward));
     head->chunks = (vocabulary + head->chunk - 1) / head->chunk;
-    if (trainable && create_gradient(gemm, head, error) != 0) goto failed;
+    if (use != TOKEN_HEAD_FORWARD && create_gradient(gemm, head, error) != 0) goto failed;
     Arena counted = arena_counting();
-    lay_out(head, trainable, &counted);
+    lay_out(head, &counted);
     if (arena_create(&head->arena, counted.used, error) != 0) goto failed;
-    lay_out(head, trainable, &head->arena);
+    lay_out(head, &head->arena);
     *out = head;
     return 0;
 failed:
@@ -76,30 +83,32 @@ failed:
 
 void token_head_destroy(TokenHead *head) {
     if (head == NULL) return;
-    for (size_t c = 0; head->chunk_gradient != NULL && c < head->chunks; c++)
-        gemm_weight_destroy(head->chunk_gradient[c]);
-    free(head->chunk_gradient);
+    for (size_t c = 0; head->gradient != NULL && c < head->chunks; c++) gemm_weight_destroy(head->gradient[c]);
+    free(head->gradient);
     gemm_weight_destroy(head->forward);
     arena_destroy(&head->arena);
     free(head);
 }
 
-size_t token_head_bytes(Isa isa, size_t vocabulary, size_t channels, DType compute, bool trainable) {
-    TokenHead head = {.V = vocabulary, .C = channels, .compute = compute, .chunk = smaller(vocabulary, CHUNK)};
+size_t token_head_bytes(Isa isa, size_t vocabulary, size_t channels, DType compute, TokenHeadUse use) {
+    TokenHead head = {
+        .V = vocabulary, .C = channels, .compute = compute, .use = use, .chunk = smaller(vocabulary, CHUNK)};
     Arena counted = arena_counting();
-    lay_out(&head, trainable, &counted);
+    lay_out(&head, &counted);
     size_t bytes = counted.used + sizeof head + gemm_weight_bytes(isa, vocabulary, channels, compute, GEMM_FORWARD);
-    for (size_t first = 0; trainable && first < vocabulary; first += head.chunk)
-        bytes += gemm_weight_bytes(isa, smaller(head.chunk, vocabulary - first), channels, compute, GEMM_DATA_GRADIENT);
+    for (size_t first = 0; use != TOKEN_HEAD_FORWARD && first < vocabulary; first += head.chunk) {
+        size_t words = smaller(head.chunk, vocabulary - first);
+        if (use == TOKEN_HEAD_TRAINED || first == 0 || words < head.chunk)
+            bytes += gemm_weight_bytes(isa, words, channels, compute, GEMM_DATA_GRADIENT);
+    }
     return bytes;
 }
 
 int token_head_pack(GemmContext *gemm, TokenHead *head, const void *source, DType source_type, Error *error) {
     size_t chunk_bytes = head->chunk * head->C * dtype_bytes(source_type);
     if (gemm_weight_pack(gemm, head->forward, source, source_type, error) != 0) return -1;
-    for (size_t c = 0; head->chunk_gradient != NULL && c < head->chunks; c++)
-        if (gemm_weight_pack(gemm, head->chunk_gradient[c], (const char *)source + c * chunk_bytes, source_type,
-                             error) != 0)
+    for (size_t c = 0; head->use == TOKEN_HEAD_TRAINED && c < head->chunks; c++)
+        if (gemm_weight_pack(gemm, head->gradient[c], (const char *)source + c * chunk_bytes, source_type, error) != 0)
             return -1;
     return 0;
 }
@@ -216,18 +225,22 @@ static void differentiate_tile(const KernelTable *kernels, const TokenHead *head
 int token_logprob_backward(GemmContext *gemm, const KernelTable *kernels, TokenHead *head, size_t R, const void *hidden,
                            size_t n, const TokenTarget *target, const float *dlogprob, const float *logsumexp,
                            float *dhidden, float *dhead, Error *error) {
-    assert(head->chunk_gradient != NULL);
+    assert(head->gradient != NULL);
     if (check_targets(head, R, n, target, error) != 0) return -1;
     size_t C = head->C, row_bytes = C * dtype_bytes(head->compute);
     for (size_t c = 0; c < head->chunks; c++) {
         size_t words = words_of(head, c);
+        GemmWeight *weight = head->gradient[layout_of(head, c)];
+        if (head->use == TOKEN_HEAD_FROZEN &&
+            gemm_weight_turn(gemm, head->forward, c * head->chunk, weight, error) != 0)
+            return -1;
         for (size_t first = 0, from = 0, to; first < R; first += ROWS, from = to) {
             size_t rows = smaller(ROWS, R - first);
             to = targets_below(target, n, from, first + rows);
             if (compute_tile(gemm, head, c, first, rows, hidden, error) != 0) return -1;
             differentiate_tile(kernels, head, c, first, rows, from, to, target, dlogprob, logsumexp);
-            if (gemm_data_gradient(gemm, head->chunk_gradient[c], rows, head->dlogits, words, dhidden + first * C, C,
-                                   DTYPE_F32, c > 0, error) != 0)
+            if (gemm_data_gradient(gemm, weight, rows, head->dlogits, words, dhidden + first * C, C, DTYPE_F32, c > 0,
+                                   error) != 0)
                 return -1;
             if (dhead != NULL && gemm_weight_gradient(gemm, rows, words, C, head->compute, head->dlogits, words,
                                                       (const char *)hidden + first * row_bytes, C,

@@ -17,12 +17,14 @@ typedef struct {
 } TokenTarget;
 
 typedef struct TokenHead TokenHead; // the (V, C) head, packed in vocabulary chunks
-/* trainable: whether token_logprob_backward will be called (also where the head itself is frozen). */
-int token_head_create(GemmContext *gemm, size_t vocabulary, size_t channels, DType compute, bool trainable,
+/* Without token_logprob_backward; with it, but no gradient of the head itself: only the chunk in use is packed for the
+ * data gradient too; or with both, packed in both layouts whenever the head has changed. */
+typedef enum { TOKEN_HEAD_FORWARD, TOKEN_HEAD_FROZEN, TOKEN_HEAD_TRAINED } TokenHeadUse;
+int token_head_create(GemmContext *gemm, size_t vocabulary, size_t channels, DType compute, TokenHeadUse use,
                       TokenHead **head, Error *error);
 int token_head_pack(GemmContext *gemm, TokenHead *head, const void *source, DType source_type, Error *error);
 void token_head_destroy(TokenHead *head);
-size_t token_head_bytes(Isa isa, size_t vocabulary, size_t channels, DType compute, bool trainable);
+size_t token_head_bytes(Isa isa, size_t vocabulary, size_t channels, DType compute, TokenHeadUse use);
 
 /* hidden: (R, C) compute type, after the final norm. logprob (n), logsumexp (R) float32 results, log_sum_square (R)
  * likewise, or NULL: not computed, at no cost. Targets sorted by row.

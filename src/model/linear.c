@@ -85,7 +85,7 @@ int linear_forward(Model *m, const LinearCall *call, const void *x, void *y, DTy
 int linear_begin_backward(Model *m, size_t layer, Error *error) {
     for (int i = 0; i < LINEARS && m->turned[i] != NULL; i++) {
         const LinearCall call = {.layer = layer, .linear = (Linear)i};
-        if (gemm_weight_turn(m->gemm, product_of(m, &call).weight, m->turned[i], error) != 0) return -1;
+        if (gemm_weight_turn(m->gemm, product_of(m, &call).weight, 0, m->turned[i], error) != 0) return -1;
     }
     return 0;
 }

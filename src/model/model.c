@@ -26,6 +26,10 @@ static unsigned uses_of(const ModelOptions *options) {
 
 static bool turns_weights(const ModelOptions *options) { return options->trainable && !model_has_masters(options); }
 
+static TokenHeadUse head_use(const ModelOptions *options) {
+    return !options->trainable ? TOKEN_HEAD_FORWARD : turns_weights(options) ? TOKEN_HEAD_FROZEN : TOKEN_HEAD_TRAINED;
+}
+
 /* Sizes of a layer's fused weights. */
 typedef struct {
     size_t out, in;
@@ -79,7 +83,7 @@ size_t model_bytes(const HfConfig *config, const ModelOptions *options) {
     size_t layers = d.L * layer_bytes(d, options, uses_of(options));
     if (turns_weights(options)) layers += turning_bytes(d, options);
     size_t adapter = options->lora.r > 0 ? lora_packed_bytes(config, options) : 0;
-    size_t head = token_head_bytes(options->kernels->isa, d.V, d.C, options->compute, options->trainable);
+    size_t head = token_head_bytes(options->kernels->isa, d.V, d.C, options->compute, head_use(options));
     return arena.used + layers + adapter + head;
 }
 
@@ -136,7 +140,7 @@ static int create_layers(Model *m, Error *error) {
     }
     GemmWeight **const turned[] = {&m->turned[0], &m->turned[1], &m->turned[2], &m->turned[3]};
     if (turns_weights(&m->options) && create_weights(m, GEMM_DATA_GRADIENT, turned, error) != 0) return -1;
-    return token_head_create(m->gemm, d.V, d.C, type, m->options.trainable, &m->head, error);
+    return token_head_create(m->gemm, d.V, d.C, type, head_use(&m->options), &m->head, error);
 }
 
 static int create(Model *m, const char *directory, const Checkpoint *checkpoint, Error *error) {

@@ -324,7 +324,7 @@ static void turned_weights_are_those_packed_for_both(void **state) {
             assert_int_equal(gemm_weight_create(context, s->out, s->in, type, GEMM_FORWARD, &forward, &error), 0);
             assert_int_equal(gemm_weight_create(context, s->out, s->in, type, GEMM_DATA_GRADIENT, &turned, &error), 0);
             assert_int_equal(gemm_weight_pack(context, forward, w, DTYPE_F32, &error), 0);
-            assert_int_equal(gemm_weight_turn(context, forward, turned, &error), 0);
+            assert_int_equal(gemm_weight_turn(context, forward, 0, turned, &error), 0);
             const void *from = input(type, dy, dyh);
             const size_t bytes = s->T * s->in * sizeof *y;
             assert_int_equal(gemm_data_gradient(context, both, s->T, from, s->out, y, s->in, DTYPE_F32, false, &error),
@@ -333,7 +333,7 @@ static void turned_weights_are_those_packed_for_both(void **state) {
                 gemm_data_gradient(context, turned, s->T, from, s->out, again, s->in, DTYPE_F32, false, &error), 0);
             assert_memory_equal(y, again, bytes);
             assert_int_equal(gemm_weight_pack(context, forward, w + 1, DTYPE_F32, &error), 0); // planted: other values
-            assert_int_equal(gemm_weight_turn(context, forward, turned, &error), 0);
+            assert_int_equal(gemm_weight_turn(context, forward, 0, turned, &error), 0);
             assert_int_equal(
                 gemm_data_gradient(context, turned, s->T, from, s->out, again, s->in, DTYPE_F32, false, &error), 0);
             assert_memory_not_equal(y, again, bytes);

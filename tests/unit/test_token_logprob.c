@@ -38,14 +38,16 @@ static size_t fill_all(size_t R) {
     return n;
 }
 
-static Case open_case(const KernelTable *k, DType type) {
+static Case open_head(const KernelTable *k, DType type, TokenHeadUse use) {
     Case c = {.type = type, .kernels = k};
     Error error = {0};
-    if (gemm_create(&c.gemm, k, &error) != 0 || token_head_create(c.gemm, V, C, type, true, &c.head, &error) != 0 ||
+    if (gemm_create(&c.gemm, k, &error) != 0 || token_head_create(c.gemm, V, C, type, use, &c.head, &error) != 0 ||
         token_head_pack(c.gemm, c.head, head, DTYPE_F32, &error) != 0)
         fail_msg("%s", error.message);
     return c;
 }
+
+static Case open_case(const KernelTable *k, DType type) { return open_head(k, type, TOKEN_HEAD_TRAINED); }
 
 static void close_case(Case *c) {
     token_head_destroy(c->head);
@@ -233,6 +235,34 @@ static void survives_extremes(void **state) {
     close_case(&c);
 }
 
+/* A frozen head turns its chunks one by one: the bits of one that is packed in both layouts. */
+static void a_frozen_head_passes_the_same_gradient(void **state) {
+    (void)state;
+    enum { R = 50 };
+    static float found[2][R * C];
+    size_t n = fill_all(R);
+    for (Isa cap = ISA_REFERENCE; cap <= isa_of_cpu(); cap++)
+        for (int type = 0; type < 2; type++) {
+            KernelTable k;
+            Error error = {0};
+            assert_int_equal(kernel_table_create_capped(&k, 2, cap, &error), 0);
+            for (int frozen = 0; frozen < 2; frozen++) {
+                Case c =
+                    open_head(&k, type == 0 ? DTYPE_F32 : DTYPE_BF16, frozen ? TOKEN_HEAD_FROZEN : TOKEN_HEAD_TRAINED);
+                for (int twice = 0; twice < 2; twice++) {
+                    assert_int_equal(token_logprob_forward(c.gemm, &k, c.head, R, rows_from(&c, 0), n, target, logprob,
+                                                           logsumexp, NULL, &error),
+                                     0);
+                    assert_int_equal(token_logprob_backward(c.gemm, &k, c.head, R, rows_from(&c, 0), n, target,
+                                                            dlogprob, logsumexp, found[frozen], NULL, &error),
+                                     0);
+                }
+                close_case(&c);
+            }
+            assert_memory_equal(found[0], found[1], sizeof found[0]);
+        }
+}
+
 static void says_what_is_wrong(void **state) {
     (void)state;
     KernelTable k;
@@ -247,8 +277,11 @@ static void says_what_is_wrong(void **state) {
         assert_int_equal(error.code, ERROR_INTERNAL);
         assert_non_null(strstr(error.message, "is not in order within 2 rows and 5003 words"));
     }
-    assert_true(token_head_bytes(ISA_AVX2, V, C, DTYPE_F32, true) >
-                token_head_bytes(ISA_AVX2, V, C, DTYPE_F32, false) + 4 * V * C);
+    size_t forward = token_head_bytes(ISA_AVX2, V, C, DTYPE_F32, TOKEN_HEAD_FORWARD),
+           frozen = token_head_bytes(ISA_AVX2, V, C, DTYPE_F32, TOKEN_HEAD_FROZEN),
+           trained = token_head_bytes(ISA_AVX2, V, C, DTYPE_F32, TOKEN_HEAD_TRAINED);
+    assert_true(trained > forward + 4 * V * C);
+    assert_true(frozen > forward && frozen + V * C < trained); // a whole chunk and the last of three
     close_case(&c);
 }
 
@@ -256,6 +289,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(agrees_with_double),
                                        cmocka_unit_test(agrees_with_central_differences),
                                        cmocka_unit_test(rows_and_threads_change_no_bit),
-                                       cmocka_unit_test(survives_extremes), cmocka_unit_test(says_what_is_wrong)};
+                                       cmocka_unit_test(survives_extremes),
+                                       cmocka_unit_test(a_frozen_head_passes_the_same_gradient),
+                                       cmocka_unit_test(says_what_is_wrong)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
