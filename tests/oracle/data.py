@@ -1,6 +1,7 @@
 """Real files of ../shared/data that carry their goldens: tokenizers/ and chat_templates/ (layouts: their READMEs)."""
 import collections
 import json
+import re
 
 from program import Unsupported
 
@@ -33,7 +34,23 @@ def _check_ids(program, golden, tokenizer, report):
             report.equal("decoded text", line["decoded"], row["text"], case)
 
 
+def _check_mistral_samples(program, root, report):
+    """mistral-common's chats: their text, special tokens spelled in it, spaces as U+2581, line ends as bytes, and its ids. It writes the space
+    that the tokenizer puts in front of a text; version 1 spells [INST] with ordinary tokens."""
+    for path in sorted(root.glob("mistral_common_samples/*/text_*.txt")):
+        version = path.stem.removeprefix("text_")
+        tokenizer, golden = _tokenizer(root, f"mistral_{version}"), path.with_name(f"tokens_{version}.json")
+        if tokenizer is None:
+            print(f"{path.parent.name}/{path.name}: there is no tokenizer of version {version}; left out")
+            continue
+        text, ids = path.read_text(encoding="utf-8"), json.loads(golden.read_text(encoding="utf-8"))["tokens"]
+        text = re.sub(r"(</?s>)\u2581" if version == "v1" else r"(</?s>|\[/?[A-Z_]+\])\u2581", r"\1", text).replace("\u2581", " ").replace("<0x0A>", "\n")
+        found = program.lines("inspect", "tokenizer", tokenizer, "--encode", program.rows([{"text": text}]))
+        report.equal("ids of mistral-common's chats", found[0]["ids"], ids, f"{path.parent.name}/{golden.name} with {tokenizer.name}")
+
+
 def check_tokenizers(program, root, report):
+    _check_mistral_samples(program, root, report)
     for golden in sorted(root.glob("goldens/*.jsonl")) + sorted(root.glob("llama_cpp/*.jsonl")):
         name = golden.stem.split("__")[-1]
         tokenizer = _tokenizer(root, name)

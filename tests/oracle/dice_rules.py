@@ -32,6 +32,7 @@ def _alpha(program, case, name, report):
         report.equal("alpha: inside an optimal interval", bool(inside), True, f"{name} alpha {fit['alpha']}")
         if match:
             report.within("gap at alpha, characters", abs(fit["gap_chars"] - match[0]["gap"]), 1e-6, name)
+        report.within("smallest gap, characters", abs(abs(fit["gap_chars"]) - case["smallest_abs_gap"]), 1e-6, name)
         report.within("gap at 0, characters", abs(fit["gap_before_chars"] - case["gap_at_0"]), 1e-6, name)
     if case.get("grid_alpha") is not None:
         fit = program.object("pairs", "--data", path, "--out", "none", "--alpha", "grid")

@@ -1,5 +1,6 @@
 """losses.json: every loss of TRL on one batch, once from the goldens' own log-probs and once through the models."""
 import json
+import math
 import re
 
 from tensors import Tensors, largest
@@ -58,6 +59,19 @@ def _metrics(found, entry, report, what, case):
         report.equal(f"{what}: rewards/accuracies", found["rewards/accuracies"], golden["rewards/accuracies"], case)
 
 
+def _in_float32(entry, report):
+    """TRL's own float32 run of the loss, within the bounds that we are held to."""
+    single, double = entry["trl_float32"], entry["float64"]
+    for name, bound in ("loss", LOSS), ("grad_norm", NORM):
+        report.within(f"the goldens' own {name} in float32, relative", _relative(single[name], double[name]), bound, entry["name"])
+    for name in (*REWARDS, "logps/chosen", "logps/rejected"):
+        report.within(f"the goldens' own {name} in float32", abs(single[name] - double[name]), REWARD if name in REWARDS else LOGPS, entry["name"])
+    report.equal("the goldens' own rewards/accuracies in float32", single["rewards/accuracies"], double["rewards/accuracies"], entry["name"])
+    each = [math.fsum(double[f"rewards_{kind}_each"]) / len(double[f"rewards_{kind}_each"]) for kind in ("chosen", "rejected")]
+    found = (double["rewards/chosen"], double["rewards/rejected"], double["rewards/margins"])
+    report.within("the goldens' own means of rewards", largest(found, (*each, each[0] - each[1])), 1e-12, entry["name"])
+
+
 def _from_numbers(program, entry, golden, report):
     """The loss and its slope for every log-prob, without a model."""
     batch = _cut(golden, entry["args"]["max_length"])
@@ -94,6 +108,7 @@ def check(program, directory, report):
         report.cannot_look(f"losses.json through the models: {reference} is not there")
     for entry in losses["entries"]:
         if "float64" in entry:
+            _in_float32(entry, report)
             _from_numbers(program, entry, golden, report)
             if reference.exists():
                 _through_models(program, entry, model, reference, rows, report)

@@ -1,6 +1,8 @@
 """real/<model>: a real model on real conversations (layout and bounds: the goldens' README)."""
+import heapq
 import json
 import math
+import pathlib
 
 import lora
 from program import Unsupported
@@ -10,7 +12,7 @@ from tensors import Tensors, l2, largest
 TRL = {"loss": 2e-5, "rewards/chosen": 4e-5, "rewards/rejected": 4e-5, "rewards/margins": 4e-5, "logps/chosen": 3e-4, "logps/rejected": 3e-4,
        "rewards/accuracies": 0.0, "learning_rate": 1e-12}
 LOGITS_MAX = 3e-4  # as a log-prob
-ROWS_WITH_LOGITS = 8
+AFTER_L2, AFTER_SUM = 1e-6, 1e-2
 
 
 def _lines(path):
@@ -28,15 +30,32 @@ def _texts(program, model, rows, report):
     for n, row in enumerate(chats):
         report.equal("rendered prompt", found[n]["text"], row["prompt_text"], f"row {row['index']}")
         report.equal("rendered conversation", found[len(chats) + n]["text"], row["full_text"], f"row {row['index']}")
-    data = program.rows([row["messages"] for row in chats])
-    examples = program.lines("inspect", "example", model, "--data", data, "--response-end", "template", "--row", "0", "--json")
+    _examples(program, model, [row["messages"] for row in chats], chats, "row", report)
+
+
+def _examples(program, model, messages, rows, name, report):
+    """Ids of prompt and responses of conversations."""
+    examples = program.lines("inspect", "example", model, "--data", program.rows(messages), "--response-end", "template", "--row", "0", "--json")
     made = {example["line"]: example for example in examples}
-    for line, row in enumerate(chats, 1):
-        blank = any(not row["messages"][kind][-1]["content"].strip() for kind in ("chosen", "rejected"))
-        report.equal("rows that become examples", line in made, not blank, f"row {row['index']}")
+    for line, (row, texts) in enumerate(zip(rows, messages, strict=True), 1):
+        blank = any(not texts[kind][-1]["content"].strip() for kind in ("chosen", "rejected"))
+        report.equal("rows that become examples", line in made, not blank, f"{name} {row['index']}")
         example = made.get(line, {})
         for key in ("prompt_ids", "chosen_ids", "rejected_ids"):
-            report.equal(key, example.get(key, row[key]), row[key], f"row {row['index']}")
+            report.equal(key, example.get(key, row[key]), row[key], f"{name} {row['index']}")
+
+
+def _plain_texts(program, model, rows, report):
+    """Ids of a model without a template: the prompt with what the tokenizer puts around it, the response with the end token."""
+    texts = [row for row in rows if "prompt_text" not in row]
+    if not texts:
+        return
+    config = json.loads((pathlib.Path(model) / "config.json").read_text(encoding="utf-8"))
+    end = config["eos_token_id"][0] if isinstance(config["eos_token_id"], list) else config["eos_token_id"]
+    encode = lambda kind, *more: program.lines("inspect", "tokenizer", model, "--encode", program.rows([{"text": row["messages"][kind][-1]["content"]} for row in texts]), *more)
+    for kind, around, after in (("prompt", ["--add-special"], []), ("chosen", [], [end]), ("rejected", [], [end])):
+        for row, found in zip(texts, encode(kind, *around), strict=True):
+            report.equal(f"{kind}_ids", found["ids"] + after, row[f"{kind}_ids"], f"row {row['index']}")
 
 
 def _scores(program, model, rows, golden, report):
@@ -58,22 +77,31 @@ def _scores(program, model, rows, golden, report):
             report.rms("bfloat16 sum / sqrt(tokens), rms", sums, 0.045, "all rows")
 
 
+def _top(row):
+    best = max(row)
+    return best, best + math.log(math.fsum(math.exp(x - best) for x in row))
+
+
 def _logits(program, model, rows, golden, report):
+    """logsumexp of every response token: from whole rows of logits where the goldens probe them, else logit - log-prob."""
     probe = golden["probe_ids"]
-    for n, row in enumerate(rows[:ROWS_WITH_LOGITS]):
-        P, ids = len(row["prompt_ids"]), row["chosen_ids"]
-        positions = [P - 1 + t for t in range(len(ids))]
-        found = Tensors(program.logits(model, [{"ids": row["prompt_ids"] + ids, "positions": positions}], "float32"))
-        values, V = found["0.logits"], found.shape("0.logits")[1]
-        for t, expected in enumerate(golden[f"{n}.chosen.logsumexp"]):
-            line = values[t * V : (t + 1) * V]
-            top = max(line)
-            lse = top + math.log(math.fsum(math.exp(x - top) for x in line))
-            report.within("float32 logsumexp, max", abs(lse - expected), LOGITS_MAX, f"row {n} token {t}")
-        for name, t in (("first", 0), ("last", len(ids) - 1)):
-            key = f"{n}.probe_logits.{name}"
-            if key in golden:
-                report.within("float32 logits at the probe ids, max", largest([values[t * V + v] for v in probe], golden[key]), LOGITS_MAX, f"row {n} {name}")
+    data = [{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids")} for row in rows]
+    scored = program.score(model, data, "float32")
+    for n, row in enumerate(rows):
+        for k, kind in enumerate(("chosen", "rejected")):
+            P, ids, key = len(row["prompt_ids"]), row[f"{kind}_ids"], f"{n}.{kind}"
+            positions = [P - 1 + t for t in range(len(ids))]
+            path = program.logits(model, [{"ids": row["prompt_ids"] + ids, "positions": positions}], "float32")
+            found, probed = Tensors(path), f"{n}.probe_logits.first" in golden and kind == "chosen"
+            values, V = found["0.logits"], found.shape("0.logits")[1]
+            for t, expected in enumerate(golden[f"{key}.logsumexp"]):
+                line = values[t * V : (t + 1) * V]
+                lse = _top(line)[1] if probed else line[ids[t]] - scored[n]["token_logprobs"][k][t]
+                report.within("float32 logsumexp, max", abs(lse - expected), LOGITS_MAX, f"{key} token {t}")
+            for name, t in (("first", 0), ("last", len(ids) - 1)) if probed else ():
+                logits = [values[t * V + v] for v in probe]
+                report.within("float32 logits at the probe ids, max", largest(logits, golden[f"{n}.probe_logits.{name}"]), LOGITS_MAX, f"row {n} {name}")
+            path.unlink()
 
 
 def _greedy(program, model, rows, report):
@@ -87,6 +115,14 @@ def _greedy(program, model, rows, report):
         report.equal("greedy ids (up to the first small margin)", ids[:sure], row["greedy_ids"][:sure], case)
         if sure is None:
             report.equal("greedy text", answer["responses"][0], row["greedy_text"], case)
+        ids = row["greedy_ids"]
+        positions = [len(row["prompt_ids"]) - 1 + t for t in range(len(ids))]
+        path = program.logits(model, [{"ids": row["prompt_ids"] + ids, "positions": positions}], "float32")
+        values, V = Tensors(path)["0.logits"], Tensors(path).shape("0.logits")[1]
+        for t, margin in enumerate(row["greedy_margin"]):
+            first, second = heapq.nlargest(2, values[t * V : (t + 1) * V])
+            report.within("greedy margin", abs(first - second - margin), 2 * LOGITS_MAX + 5e-5, f"{case} token {t}")  # 4 decimals
+        path.unlink()
 
 
 def _gradient(program, model, directory, rows, report):
@@ -123,7 +159,11 @@ def _trajectory(program, model, directory, name, report):
     steps = [m for m in metrics if "grad_norm" in m]
     report.equal(f"{what}: steps", len(steps), len(golden["log"]), f"{name}.json")
     for found, step in zip(steps, golden["log"]):
-        case = f"step {step['step']}"
+        case, seen = f"step {step['step']}", rows[: step["step"] * per_step]
+        report.within(f"{what}: epoch", abs(found["epoch"] - step["epoch"]), 1e-12, case)
+        for prompts, name, tokens in ((1, f"{what}: num_tokens, a prompt once", found["num_tokens"]), (2, "the goldens' own num_tokens", step["num_tokens"])):
+            counted = sum(prompts * len(r["prompt_ids"]) + len(r["chosen_ids"]) + len(r["rejected_ids"]) for r in seen)
+            report.equal(name, tokens, counted, case)
         for key, bound in TRL.items():
             report.within(f"{what}: {key}", abs(found[key] - step[key]), bound, case)
         report.within(f"{what}: grad_norm, relative", abs(found["grad_norm"] / step["grad_norm"] - 1), 3e-5, case)
@@ -132,6 +172,11 @@ def _trajectory(program, model, directory, name, report):
     for found, entry in zip(after, golden["after"], strict=True):
         for k, kind in enumerate(("chosen", "rejected")):
             report.within(f"{what}: sums after training", abs(found["logprobs"][k] - entry[kind]), 1.5e-3, f"row {entry['index']} {kind}")
+    if (pathlib.Path(trained) / "model.safetensors").exists():
+        after = Tensors(trained / "model.safetensors")
+        for name, expected in golden.get("weights_after", {}).items():
+            report.within(f"{what}: l2 of the weights after, relative", abs(l2(after[name]) / expected["l2"] - 1), AFTER_L2, name)
+            report.within(f"{what}: sum of the weights after", abs(math.fsum(after[name]) - expected["sum"]), AFTER_SUM, name)
     if more:
         _adapter(program, model, directory, name, golden, asked, trained, report)
 
@@ -140,6 +185,7 @@ def _adapter(program, model, directory, name, golden, asked, trained, report):
     """TRL's trained adapter as we read it and merge it, the model below it, and what we wrote."""
     final = directory / f"{name}_adapter_final"
     lora.files(trained, final, report, f"{name}.json")
+    lora.tensors(trained, final, report, f"{name}.json")
     found = {"": program.score(model, asked, "float32", "--adapter", final), "base_": program.score(model, asked, "float32"),
              "merged": program.score(program.merge(model, final, "float32"), asked, "float32")}
     for kind, rows in found.items():
@@ -150,15 +196,29 @@ def _adapter(program, model, directory, name, golden, asked, trained, report):
                 report.within(f"adapter of TRL{', merged' if kind == 'merged' else ', switched off' if kind else ''}: sums", error, 1.5e-3, case)
 
 
+def _counts(directory, rows, report):
+    """What the goldens say of themselves."""
+    if (directory / "measured_error.json").exists():
+        said = json.loads((directory / "measured_error.json").read_text(encoding="utf-8"))
+        tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in rows)
+        report.equal("the goldens' own counts", (said["rows"], said["response_tokens"]), (len(rows), tokens), "measured_error.json")
+    report.equal("the goldens' own counts", [row["index"] for row in rows], list(range(len(rows))), "rows.jsonl")
+
+
 def check(program, directory, model, report):
     if model is None:
         raise CannotLook(f"{directory} needs --model CHECKPOINT, the model as a Hugging Face directory")
     rows, golden = _lines(directory / "rows.jsonl"), Tensors(directory / "logprobs.safetensors")
+    _counts(directory, rows, report)
     try:
         _texts(program, model, rows, report)
+        _plain_texts(program, model, rows, report)
         _scores(program, model, rows, golden, report)
         _logits(program, model, rows, golden, report)
         _greedy(program, model, rows, report)
+        if (directory / "train_rows.jsonl").exists():
+            trained = _lines(directory / "train_rows.jsonl")
+            _examples(program, model, [{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in trained], trained, "training row", report)
         if (directory / "gradient.json").exists():
             _gradient(program, model, directory, rows, report)
         if (directory / "trl_full.json").exists():

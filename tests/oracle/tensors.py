@@ -34,6 +34,16 @@ class Tensors:
         return values
 
 
+def write(path, values, shapes):
+    """A file of float32 tensors: {name: flat array}, {name: shape}."""
+    header, at = {}, 0
+    for name, data in values.items():
+        header[name] = {"dtype": "F32", "shape": shapes[name], "data_offsets": [at, at + 4 * len(data)]}
+        at += 4 * len(data)
+    text = json.dumps(header).encode("utf-8")
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(data.tobytes() for data in values.values()))
+
+
 def l2(values):
     return math.sqrt(math.fsum(v * v for v in values))
 

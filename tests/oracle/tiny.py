@@ -1,8 +1,10 @@
 """tiny/: small random models; log-probs, logits, greedy, gradients, trajectories (layout and bounds: the goldens' README)."""
+import heapq
 import json
 import math
 import shutil
 
+import hidden
 import lora
 import losses
 from program import Unsupported
@@ -15,6 +17,8 @@ BFLOAT16 = dict(logp_max=0.63, logp_rms=0.11, lse_max=0.69, lse_rms=0.042, logit
                 entropy_rms=0.055, sum=2.7, tensor=0.25, element=0.34, total=0.17, norm=0.065, loss=0.068, cosine=0.0045)
 TRAJECTORY = {"loss": 5e-6, "grad_norm": 2e-5, "rewards/chosen": 1.4e-5, "rewards/rejected": 1.4e-5, "rewards/margins": 1.4e-5,
               "logps/chosen": 1.2e-4, "logps/rejected": 1.2e-4, "learning_rate": 1e-12, "rewards/accuracies": 0.0}
+# What TRL logs and dice does not: its float32 run against its double one.
+OWN = {"entropy": 5e-6, "mean_token_accuracy": 1e-6, "logits/chosen": 8e-7, "logits/rejected": 8e-7}
 GREEDY_GAP = 1e-3
 
 
@@ -63,6 +67,7 @@ def _logits(program, model, cases, golden, bounds, precision, report, place):
     for n, (i, j, ids, branch) in enumerate(_branches(cases)):
         values, case, P = found[f"{n}.logits"], f"{place} {precision} p{i}.b{j}", len(ids)
         V = found.shape(f"{n}.logits")[1]
+        report.equal("words of the vocabulary", V, cases["vocab_size"], case)
         at = lambda position: values[position * V : (position + 1) * V]
         key = f"p{i}.b{j}."
         for t in range(len(branch["ids"])):
@@ -74,7 +79,10 @@ def _logits(program, model, cases, golden, bounds, precision, report, place):
             report.within(f"{precision} entropy, max", abs(errors["entropy"][-1]), bounds["entropy_max"], f"{case} token {t}")
             report.within(f"{precision} ln sum p^2, max", abs(squares - golden[key + "log_sum_sq"][t]), 2 * bounds["lse_max"] + bounds["logits_max"],
                           f"{case} token {t}")
-            if key + "argmax" in golden and golden[key + "top2_gap"][t] > 2 * bounds["logits_max"]:
+            first, second = heapq.nlargest(2, row)
+            report.within(f"{precision} gap between the two best logits, max", abs(first - second - golden[key + "top2_gap"][t]),
+                          2 * bounds["logits_max"], f"{case} token {t}")
+            if golden[key + "top2_gap"][t] > 2 * bounds["logits_max"]:
                 report.equal(f"{precision} argmax", max(range(V), key=row.__getitem__), golden[key + "argmax"][t], f"{case} token {t}")
         for name, position in (("logits_prompt_end", P - 1), ("logits_response_0", P), ("logits_end", P + len(branch["ids"]) - 1)):
             if key + name in golden:
@@ -121,6 +129,43 @@ def _greedy(program, model, golden, report, place):
         report.equal("greedy ids (up to the first small gap)", row["response_ids"][0][:sure], prompt["ids"][:sure], f"{place} prompt {n}")
 
 
+def _greedy_logits(program, model, golden, report, place):
+    """The best logit and its distance to the second one, on the goldens' own path."""
+    rows = [{"ids": p["prompt"] + p["ids"], "positions": [len(p["prompt"]) - 1 + t for t in range(len(p["ids"]))]} for p in golden["prompts"]]
+    found = Tensors(program.logits(model, rows, "float32"))
+    for n, prompt in enumerate(golden["prompts"]):
+        values, V = found[f"{n}.logits"], found.shape(f"{n}.logits")[1]
+        for t, (top, gap) in enumerate(zip(prompt["top_logit"], prompt["gap"], strict=True)):
+            first, second = heapq.nlargest(2, values[t * V : (t + 1) * V])
+            case = f"{place} prompt {n} token {t}"
+            report.within("greedy: best logit", abs(first - top), FLOAT32["logits_max"], case)
+            report.within("greedy: gap to the second logit", abs(first - second - gap), 2 * FLOAT32["logits_max"], case)
+
+
+def _pairs(program, model, rows, golden, report, place):
+    """Loss, rewards and log-probs of each pair alone."""
+    for n, (row, pair) in enumerate(zip(rows, golden["pairs"], strict=True)):
+        _, found = program.gradient(model, [row], "dpo", golden["beta"], "float32")
+        case = f"{place} pair {n}"
+        report.within("float32 loss of a pair", abs(found["loss"] - pair["loss"]), FLOAT32["loss"], case)
+        for kind in ("chosen", "rejected"):
+            report.within("float32 reward in a pair", abs(found[f"rewards/{kind}"] - pair[f"reward_{kind}"]), golden["beta"] * FLOAT32["sum"], case)
+            report.within("float32 sum in a pair", abs(found[f"logps/{kind}"] - pair[f"logp_{kind}"]), FLOAT32["sum"], case)
+
+
+def _described(model, directory, cases, report, place):
+    """What cases.json says of the model is what its config says, and what the answers end with."""
+    config = _load(model / "config.json")
+    ends = config["eos_token_id"] if isinstance(config["eos_token_id"], list) else [config["eos_token_id"]]
+    found = (config["model_type"], config["vocab_size"], config["bos_token_id"], ends)
+    report.equal("the goldens' own names", found, (cases["model_type"], cases["vocab_size"], cases["bos"], cases["eos"]), place)
+    report.equal("the goldens' own names", cases["config"], directory.name, place)
+    for path in directory.glob("grads*.json"):
+        golden, tokens = _load(path), sum(len(p["branches"][0]["ids"]) for p in cases["prompts"])
+        report.equal("the goldens' own beta and tokens", (golden.get("beta", cases["beta"]), golden.get("tokens", tokens)), (cases["beta"], tokens),
+                     f"{place} {path.name}")
+
+
 def _gradient(program, model, rows, directory, name, method, beta, bounds, precision, report, place):
     path, figures = program.gradient(model, rows, method, beta, precision)
     found, expected, golden = Tensors(path), Tensors(directory / f"{name}.safetensors"), _load(directory / f"{name}.json")
@@ -154,6 +199,7 @@ def check_model(program, directory, report):
     """One model: NAME/."""
     model, cases, place = directory / "model", _load(directory / "cases.json"), directory.name
     golden = Tensors(directory / "logprobs.safetensors")
+    _described(model, directory, cases, report, place)
     try:
         for precision, bounds in (("float32", FLOAT32), ("bfloat16", BFLOAT16)):
             _logprobs(program, model, cases, lambda i, j: golden[f"p{i}.b{j}.logp"], "log-prob", bounds, precision, report, place,
@@ -166,6 +212,8 @@ def check_model(program, directory, report):
                       "reference_logprobs": [b["ref_logp_sum"] for b in p["branches"][:2]]} for p in cases["prompts"]]
             if (directory / "grads.json").exists():
                 _gradient(program, model, pairs, directory, "grads", "dpo", cases["beta"], bounds, precision, report, place)
+                if precision == "float32":
+                    _pairs(program, model, pairs, _load(directory / "grads.json"), report, place)
             if (directory / "grads_sft.json").exists():
                 texts = [{"prompt_ids": p["ids"], "chosen_ids": p["branches"][0]["ids"]} for p in cases["prompts"]]
                 _gradient(program, model, texts, directory, "grads_sft", "sft", cases["beta"], bounds, precision, report, place)
@@ -174,6 +222,10 @@ def check_model(program, directory, report):
                       FLOAT32, "float32", report, place)
         if (directory / "greedy.json").exists():
             _greedy(program, model, _load(directory / "greedy.json"), report, place)
+            _greedy_logits(program, model, _load(directory / "greedy.json"), report, place)
+        if (directory / "hidden.safetensors").exists():
+            ids = cases["prompts"][0]["ids"] + cases["prompts"][0]["branches"][0]["ids"]
+            hidden.check(program, model, directory / "hidden.safetensors", ids, report, place)
         if (directory / "config_alt.json").exists():
             other = _copy(program, model)
             shutil.copyfile(directory / "config_alt.json", other / "config.json")
@@ -193,6 +245,53 @@ def _settings(hyper):
         **losses.settings(hyper | {"loss_type": hyper["loss"]}), "train.checkpoint_every": 0, "export.dtype": "float32"}
 
 
+def _tokens(data, pairs, prompts):
+    """Tokens of the first pairs of the order, each prompt counted so often."""
+    return sum(prompts * len(p["prompt_ids"]) + len(p["chosen_ids"]) + len(p["rejected_ids"]) for p in (data["pairs"][k] for k in data["order"][:pairs]))
+
+
+def _own_numbers(golden, data, adapter, directory, report, place):
+    """What a trajectory says twice, and what no program but TRL can say."""
+    hyper, smallest = golden["hyper"], []
+    mean = lambda values: math.fsum(values) / len(values)
+    report.equal("the goldens' own batches", (data["micro_batch"], data["gradient_accumulation"]), (hyper["micro_batch"], hyper["gradient_accumulation"]), place)
+    report.equal("the goldens' own end id", {p[key][-1] for p in data["pairs"] for key in ("chosen_ids", "rejected_ids")}, {data["end_id"]}, place)
+    if adapter:
+        said, config = golden["lora"], _load(directory / "adapter_init" / "adapter_config.json")
+        scale = said["lora_alpha"] / (math.sqrt(said["r"]) if said["use_rslora"] else said["r"])
+        for key in ("r", "lora_alpha", "lora_dropout", "use_rslora"):
+            report.equal("the goldens' own adapter", config[key], said[key], f"{place} {key}")
+        report.within("the goldens' own scale of the adapter", abs(said["scaling"][0] - scale), 1e-12, place)
+    for step in golden["steps"]:
+        case, double = f"{place} step {step['step']}", step["float64"]
+        each = double["each"]
+        smallest += [abs(a - b) for a, b in zip(each["rewards_chosen"], each["rewards_rejected"], strict=True) if a != b]
+        report.equal("the goldens' own num_tokens", double["num_tokens"], _tokens(data, step["step"] * len(each["rewards_chosen"]), 2), case)
+        report.within("the goldens' own micro-batches", abs(mean(double["micro_losses"]) - double["loss"]), 1e-12, case)
+        for kind in ("chosen", "rejected"):
+            report.within("the goldens' own rewards", abs(mean(each[f"rewards_{kind}"]) - double[f"rewards/{kind}"]), 1e-12, case)
+        report.equal("the goldens' own num_tokens", step["num_tokens"], double["num_tokens"], case)
+        report.within("the goldens' own rate", abs(step["lr_used"] - double["learning_rate"]), TRAJECTORY["learning_rate"], case)
+        report.within("the goldens' own micro-batches in float32", largest(step["micro_losses"], double["micro_losses"]), TRAJECTORY["loss"], case)
+        for name in OWN:
+            report.within(f"the goldens' own {name} in float32", abs(step[name] - double[name]), OWN[name], case)
+    report.within("the goldens' own smallest margin, relative", abs(golden["smallest_nonzero_margin"] / min(smallest) - 1), 1e-9, place)
+    for name, expected in golden["final_float64"].items():
+        for key, bound in (("l2", 5e-6), ("max_abs", 5e-6), ("moved_l2", 1e-4)):
+            report.within(f"the goldens' own final {key} in float32, relative", abs(golden["final"][name][key] - expected[key]) / (expected[key] or 1.0), bound, f"{place} {name}")
+        report.within("the goldens' own final sum in float32", abs(golden["final"][name]["sum"] - expected["sum"]), 3.3e-5, f"{place} {name}")
+    final = Tensors(directory / "final_logprobs.safetensors")
+    for name in final:
+        if name.startswith("float64."):
+            single = final[("adapter." if adapter else "") + name.removeprefix("float64.")]
+            report.within("the goldens' own final log-probs in float32", largest(single, final[name]), 1.1e-4, f"{place} {name}")
+    names = Tensors((directory / golden["model"]).resolve() / "model.safetensors")
+    for key, rank in (("weight_decay_on", 2), ("no_weight_decay_on", 1)):
+        if key in golden:
+            found = "all adapter tensors" if adapter else sorted(name for name in names if len(names.shape(name)) == rank)
+            report.equal("the goldens' own weight decay", golden[key] if adapter else sorted(golden[key]), found, f"{place} {key}")
+
+
 def check_trajectory(program, directory, report):
     """dpo_full/NAME, dpo_lora/NAME: TRL's training of a whole model or of an adapter, step by step."""
     data, golden, place = _load(directory / "data.json"), _load(directory / "trajectory.json"), f"{directory.parent.name}/{directory.name}"
@@ -210,6 +309,9 @@ def check_trajectory(program, directory, report):
         for name, bound in TRAJECTORY.items():
             report.within(f"trajectory: {name}", abs(found[name] - step["float64"][name]), bound, f"{place} step {step['step']}")
             report.within(f"the goldens' own {name} in float32", abs(step[name] - step["float64"][name]), bound, f"{place} step {step['step']}")
+    _own_numbers(golden, data, adapter, directory, report, place)
+    for found, step in zip(steps, golden["steps"]):
+        report.equal("trajectory: num_tokens, a prompt once", found["num_tokens"], _tokens(data, step["step"] * per_step, 1), f"{place} step {step['step']}")
     cases = _load(model.parent / "cases.json")
     if adapter:
         lora.check_logprobs(program, model, directory, _score_rows(cases), report, place)

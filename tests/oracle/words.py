@@ -5,6 +5,7 @@ import json
 import lzma
 import os
 import pathlib
+import struct
 
 from program import Unsupported
 from report import CannotLook
@@ -122,7 +123,10 @@ def _ids_file(program, path, files, report):
         raw = file.read()
     if hashlib.sha256(raw).hexdigest() != header["corpus_sha256"]:
         raise CannotLook(f"{corpus_path} is not the corpus of {path}")
-    texts = {row["i"]: row["text"] for row in map(json.loads, raw.decode("utf-8").splitlines())}
+    texts = {}
+    for row in map(json.loads, raw.decode("utf-8").splitlines()):
+        texts[row["i"]] = row["text"]
+        report.equal("the corpus' own bytes", len(row["text"].encode("utf-8")), row["b"], f"corpus text {row['i']}")
     source = find(header["file"], header["file_sha256"], path.parent.parent, files)
     tokenizer, data = _plain(program, source), program.rows([{"text": texts[row["i"]]} for row in rows])
     try:
@@ -145,6 +149,47 @@ def _ids_file(program, path, files, report):
             _compare_decoded(plain[n]["decoded"], row, texts[row["i"]], report, case)
             expected = row.get("ids_special", header["prefix"] + plain[n]["ids"] + header["suffix"])
             report.equal("ids with special tokens around", special[n]["ids"], expected, case)
+    if source.suffix == ".gguf":
+        _literal_ids(program, path, source, rows, texts, report)
+
+
+_ARRAY, _I32, _NORMAL, _UNKNOWN, _CONTROL, _USER = 9, 5, 1, 2, 3, 4
+
+
+def _literal_gguf(program, source):
+    """A copy of a GGUF file none of whose tokens are special: the unknown and control ones, and the "</s>" that llama.cpp takes for an end."""
+    data = bytearray(source.read_bytes())
+
+    def array_at(key):
+        at = data.index(key) + len(key)
+        kind, of, count = struct.unpack_from("<IIQ", data, at)
+        assert kind == _ARRAY, f"{source}: {key} is not an array"
+        return at + 16, of, count
+
+    at, _, count = array_at(b"tokenizer.ggml.tokens")
+    tokens = []
+    for _ in range(count):
+        size = struct.unpack_from("<Q", data, at)[0]
+        tokens.append(bytes(data[at + 8 : at + 8 + size]))
+        at += 8 + size
+    at, of, count = array_at(b"tokenizer.ggml.token_type")
+    assert of == _I32 and count == len(tokens), f"{source}: token types are not whole numbers, one a token"
+    for n, kind in enumerate(struct.unpack_from(f"<{count}i", data, at)):
+        if kind in (_UNKNOWN, _CONTROL) or (kind == _USER and tokens[n] == b"</s>"):
+            struct.pack_into("<i", data, at + 4 * n, _NORMAL)
+    out = program.place(".gguf")
+    out.write_bytes(data)
+    return out
+
+
+def _literal_ids(program, path, source, rows, texts, report):
+    """Special tokens spelled in the text are text. Where HF differs from llama.cpp, llama.cpp is not what we follow."""
+    model, same = _literal_gguf(program, source), [row for row in rows if "hf" not in row]
+    found = program.lines("inspect", "tokenizer", model, "--encode", program.rows([{"text": texts[row["i"]]} for row in same]))
+    for row, line in zip(same, found, strict=True):
+        case = f"{path.parent.name}/{path.name} text {row['i']}, as text"
+        _compare_ids(line["ids"], row.get("ids_literal", row["ids"]), report, case)
+    model.unlink()
 
 
 def _model_of_chats(program, path, files):
