@@ -231,6 +231,48 @@ static inline char *run_cases_continue(RunStage stage, uint32_t round, const cha
     return rows;
 }
 
+/* Opens a copy of "before" whose store is changed. */
+static inline void run_cases_changed(DiceRun *run, Recipe *recipe, const char *sql) {
+    run_cases_copy("before", "changed");
+    run_cases_open(run, recipe, "changed", NULL, 0);
+    run_cases_tamper(run, sql);
+}
+
+/* A stage of round 1 that is done on a copy of "before" does nothing when it is called again: `needed`, a directory
+ * that it would want, is not there any more. Leaves that run open. */
+static inline void run_cases_repeat(DiceRun *run, Recipe *recipe, RunStage stage, const char *tables,
+                                    const char *needed) {
+    char place[64];
+    run_cases_copy("before", "again");
+    char *first = run_cases_continue(stage, 1, "again", NULL, 0, tables);
+    snprintf(place, sizeof place, "again/%s", needed);
+    run_cases_copy("pairs.jsonl", place); // a file in its place
+    run_cases_open(run, recipe, "again", NULL, 0);
+    run_cases_ok(stage(run, 1, &run_error));
+    char *second = run_cases_rows(run, tables);
+    assert_string_equal(first, second);
+    free(first), free(second);
+}
+
+/* What a stranger, or a bad disk, does to a store, and what a stage then says. */
+typedef struct {
+    const char *sql, *message;
+    ErrorCode code;
+} RunChange;
+
+/* After each change `stage` of round 1 fails, and neither the stage `name` nor the round's training set is there. */
+static inline void run_cases_refuses(RunStage stage, const char *name, const RunChange *change, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        DiceRun run;
+        Recipe recipe;
+        run_cases_changed(&run, &recipe, change[i].sql);
+        run_cases_failed(stage(&run, 1, &run_error), change[i].code, change[i].message);
+        assert_int_equal(dice_run_is_done(&run, 1, name, &run_error), 0);
+        assert_false(run_cases_has_file("changed", "round-1/train.jsonl"));
+        run_cases_close(&run, &recipe);
+    }
+}
+
 /* A stage that begins on a copy of `before` is killed around each of its commits, and at every `every`-th of them
  * started again: the same rows come out. Returns how many of the killed had begun to put rows. */
 static inline size_t run_cases_kill(RunStage stage, uint32_t round, const char *before, const char *const *sets,

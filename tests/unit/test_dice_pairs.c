@@ -12,13 +12,6 @@ static int setup(void **state) {
     return 0;
 }
 
-/* A copy of "before", changed; closes with run_cases_close. */
-static void changed(DiceRun *run, Recipe *recipe, const char *sql) {
-    run_cases_copy("before", "changed");
-    run_cases_open(run, recipe, "changed", NULL, 0);
-    run_cases_tamper(run, sql);
-}
-
 /* The rows of a file in the directory of round 1, a JSON array to be freed. */
 static json_t *rows_of(const DiceRun *run, const char *name) {
     char *path = dice_run_path(run, 1, name);
@@ -142,17 +135,10 @@ static void a_second_call_does_nothing(void **state) {
     (void)state;
     DiceRun run;
     Recipe recipe;
-    run_cases_copy("before", "again");
-    char *first = run_cases_continue(dice_pairs, 1, "again", NULL, 0, "pairs, mix, stages");
-    run_cases_copy("pairs.jsonl", "again/round-1");
-    run_cases_open(&run, &recipe, "again", NULL, 0);
-    run_cases_ok(dice_pairs(&run, 1, &run_error));
-    char *second = run_cases_rows(&run, "pairs, mix, stages");
-    assert_string_equal(first, second);
+    run_cases_repeat(&run, &recipe, dice_pairs, "pairs, mix, stages", "round-1");
     run_cases_tamper(&run, "DELETE FROM stages WHERE stage = 'pairs'"); // planted: then there is no place for files
     assert_int_equal(dice_pairs(&run, 1, &run_error), -1);
     run_cases_close(&run, &recipe);
-    free(first), free(second);
 }
 
 static void killed_at_a_commit_it_goes_on(void **state) {
@@ -191,19 +177,20 @@ static void no_pair_is_told_with_its_reason(void **state) {
     (void)state;
     DiceRun run;
     Recipe recipe;
-    changed(&run, &recipe, "UPDATE responses SET text = 'same'");
+    run_cases_changed(&run, &recipe, "UPDATE responses SET text = 'same'");
     run_cases_failed(dice_pairs(&run, 1, &run_error), ERROR_INPUT, "0 have scores that tie");
     if (strstr(run_error.message, " 0 equal texts") != NULL) fail_msg("%s", run_error.message);
     assert_int_equal(dice_run_is_done(&run, 1, "pairs", &run_error), 0);
     assert_true(run_cases_number(&run, "SELECT count(*) FROM pairs") == 0);
     assert_true(run_cases_has_file("changed", "round-1/responses.jsonl"));
     run_cases_close(&run, &recipe);
-    changed(&run, &recipe, "UPDATE responses SET logprob = zeroblob(length(logprob)); UPDATE scores SET sum = 0.0");
+    run_cases_changed(&run, &recipe,
+                      "UPDATE responses SET logprob = zeroblob(length(logprob)); UPDATE scores SET sum = 0.0");
     recipe.reward.alpha = RECIPE_ALPHA_FIXED; // 0: all scores are equal
     run_cases_failed(dice_pairs(&run, 1, &run_error), ERROR_INPUT, "round 1: no pair is left of ");
     if (strstr(run_error.message, " 0 have scores that tie") != NULL) fail_msg("%s", run_error.message);
     run_cases_close(&run, &recipe);
-    changed(&run, &recipe, "UPDATE responses SET stopped = 0");
+    run_cases_changed(&run, &recipe, "UPDATE responses SET stopped = 0");
     run_cases_failed(dice_pairs(&run, 1, &run_error), ERROR_INPUT, "has 2 responses that pass the filters");
     assert_true(run_cases_has_file("changed", "round-1/responses.jsonl"));
     run_cases_close(&run, &recipe);
@@ -235,10 +222,7 @@ static void offline_training_needs_no_pair(void **state) {
 /* Stages out of order and rows that a stranger has changed: each with its sentence, none with a crash. */
 static void what_does_not_fit_is_refused(void **state) {
     (void)state;
-    static const struct {
-        const char *sql, *message;
-        ErrorCode code;
-    } cases[] = {
+    static const RunChange changes[] = {
         {"DELETE FROM stages WHERE stage = 'score'", "round 1 has no finished stage score", ERROR_INPUT},
         {"DELETE FROM scores WHERE prompt = (SELECT max(prompt) FROM scores WHERE round = 1) AND round = 1",
          "has no finite log-prob under model", ERROR_NUMERIC},
@@ -256,17 +240,7 @@ static void what_does_not_fit_is_refused(void **state) {
         {"INSERT INTO mix VALUES (1, 0, 1, 4000000000)", "training row 0 of round 1 is there already", ERROR_MISMATCH},
         {"UPDATE prompts SET messages = '\"a\x01'", "prompt", ERROR_INPUT},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        DiceRun run;
-        Recipe recipe;
-        run_cases_copy("before", "strange");
-        run_cases_open(&run, &recipe, "strange", NULL, 0);
-        run_cases_tamper(&run, cases[i].sql);
-        run_cases_failed(dice_pairs(&run, 1, &run_error), cases[i].code, cases[i].message);
-        assert_int_equal(dice_run_is_done(&run, 1, "mix", &run_error), 0);
-        assert_false(run_cases_has_file("strange", "round-1/train.jsonl"));
-        run_cases_close(&run, &recipe);
-    }
+    run_cases_refuses(dice_pairs, "mix", changes, sizeof changes / sizeof *changes);
 }
 
 int main(void) {

@@ -86,16 +86,9 @@ static void a_second_call_does_nothing(void **state) {
     (void)state;
     DiceRun run;
     Recipe recipe;
-    run_cases_copy("before", "again");
-    char *first = run_cases_continue(dice_sample, 1, "again", NULL, 0, "responses, stages");
-    run_cases_copy("pairs.jsonl", "again/round-0");
-    run_cases_open(&run, &recipe, "again", NULL, 0);
-    run_cases_ok(dice_sample(&run, 1, &run_error));
-    char *second = run_cases_rows(&run, "responses, stages");
-    assert_string_equal(first, second);
+    run_cases_repeat(&run, &recipe, dice_sample, "responses, stages", "round-0");
     assert_int_equal(dice_sample(&run, 2, &run_error), -1); // planted: a round that is not done
     run_cases_close(&run, &recipe);
-    free(first), free(second);
 }
 
 static void killed_at_a_commit_it_goes_on(void **state) {
@@ -276,25 +269,16 @@ static void broken_weights_are_told(void **state) {
 /* What is not of this run, or cannot be: each with its sentence, none with a crash. */
 static void a_store_that_does_not_fit_is_refused(void **state) {
     (void)state;
-    static const struct {
-        const char *sql, *message;
-        ErrorCode code;
-    } cases[] = {
-        {"INSERT INTO responses VALUES (1, 0, 3, x'', x'', '', 0, 1, 'm')", "has response 3 to prompt 0", 6},
-        {"INSERT INTO responses VALUES (1, 4000000000, 0, x'', x'', '', 0, 1, 'm')", "to prompt 4000000000", 6},
-        {"INSERT INTO responses VALUES (1, -1, 0, x'', x'', '', 0, 1, 'm')", "impossible value in column prompt", 3},
-        {"INSERT INTO responses VALUES (1, 0, 0, x'01', x'', '', 0, 1, 'm')", "no multiple of 4", 3},
+    static const RunChange changes[] = {
+        {"INSERT INTO responses VALUES (1, 0, 3, x'', x'', '', 0, 1, 'm')", "has response 3 to prompt 0",
+         ERROR_MISMATCH},
+        {"INSERT INTO responses VALUES (1, 4000000000, 0, x'', x'', '', 0, 1, 'm')", "to prompt 4000000000",
+         ERROR_MISMATCH},
+        {"INSERT INTO responses VALUES (1, -1, 0, x'', x'', '', 0, 1, 'm')", "impossible value in column prompt",
+         ERROR_INPUT},
+        {"INSERT INTO responses VALUES (1, 0, 0, x'01', x'', '', 0, 1, 'm')", "no multiple of 4", ERROR_INPUT},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        DiceRun run;
-        Recipe recipe;
-        run_cases_copy("before", "strange");
-        run_cases_open(&run, &recipe, "strange", NULL, 0);
-        run_cases_tamper(&run, cases[i].sql);
-        run_cases_failed(dice_sample(&run, 1, &run_error), cases[i].code, cases[i].message);
-        assert_int_equal(dice_run_is_done(&run, 1, "sample", &run_error), 0);
-        run_cases_close(&run, &recipe);
-    }
+    run_cases_refuses(dice_sample, "sample", changes, sizeof changes / sizeof *changes);
 }
 
 static void the_policy_must_be_there(void **state) {

@@ -12,13 +12,6 @@ static int setup(void **state) {
     return 0;
 }
 
-/* A copy of "before", changed; closes with run_cases_close. */
-static void changed(DiceRun *run, Recipe *recipe, const char *sql) {
-    run_cases_copy("before", "changed");
-    run_cases_open(run, recipe, "changed", NULL, 0);
-    run_cases_tamper(run, sql);
-}
-
 static void kept_responses_get_their_sum_under_the_reference(void **state) {
     (void)state;
     DiceRun run;
@@ -78,15 +71,8 @@ static void a_second_call_does_nothing(void **state) {
     (void)state;
     DiceRun run;
     Recipe recipe;
-    run_cases_copy("before", "again");
-    char *first = run_cases_continue(dice_score, 1, "again", NULL, 0, "scores, stages");
-    run_cases_copy("pairs.jsonl", "again/round-0");
-    run_cases_open(&run, &recipe, "again", NULL, 0);
-    run_cases_ok(dice_score(&run, 1, &run_error));
-    char *second = run_cases_rows(&run, "scores, stages");
-    assert_string_equal(first, second);
+    run_cases_repeat(&run, &recipe, dice_score, "scores, stages", "round-0");
     run_cases_close(&run, &recipe);
-    free(first), free(second);
 }
 
 static void killed_at_a_commit_it_goes_on(void **state) {
@@ -181,7 +167,7 @@ static void sampling_comes_first(void **state) {
     (void)state;
     DiceRun run;
     Recipe recipe;
-    changed(&run, &recipe, "DELETE FROM stages WHERE stage = 'sample'");
+    run_cases_changed(&run, &recipe, "DELETE FROM stages WHERE stage = 'sample'");
     run_cases_failed(dice_score(&run, 1, &run_error), ERROR_INPUT, "round 1 has no finished stage sample");
     assert_int_equal(dice_run_is_done(&run, 1, "score", &run_error), 0);
     run_cases_close(&run, &recipe);
@@ -212,26 +198,21 @@ static void what_is_not_finite_is_told(void **state) {
 /* Rows that a stranger, or a bad disk, has changed: each with its sentence, none with a crash. */
 static void changed_responses_are_refused(void **state) {
     (void)state;
-    static const struct {
-        const char *sql, *message;
-    } cases[] = {
-        {"UPDATE responses SET ids = CAST(x'ffffff7f' || substr(ids, 5) AS BLOB)", "outside the model's vocabulary"},
-        {"UPDATE responses SET ids = CAST(x'ffffffff' || substr(ids, 5) AS BLOB)", "outside the model's vocabulary"},
-        {"UPDATE responses SET ids = x'', logprob = x''", "a response has no tokens"},
-        {"UPDATE responses SET ids = zeroblob(4000), logprob = zeroblob(4000)", "outside the model's context"},
-        {"UPDATE responses SET logprob = CAST(x'0000c07f' || substr(logprob, 5) AS BLOB)", "a log-prob is not finite"},
-        {"UPDATE responses SET prompt = 4000000 WHERE rowid = 1", "prompt 4000000, k "},
-        {"UPDATE responses SET k = k + 100", "k 100"},
-        {"UPDATE stages SET summary = '{' WHERE stage = 'sample'", "round 1, stage sample"},
+    static const RunChange changes[] = {
+        {"UPDATE responses SET ids = CAST(x'ffffff7f' || substr(ids, 5) AS BLOB)", "outside the model's vocabulary",
+         ERROR_INPUT},
+        {"UPDATE responses SET ids = CAST(x'ffffffff' || substr(ids, 5) AS BLOB)", "outside the model's vocabulary",
+         ERROR_INPUT},
+        {"UPDATE responses SET ids = x'', logprob = x''", "a response has no tokens", ERROR_INPUT},
+        {"UPDATE responses SET ids = zeroblob(4000), logprob = zeroblob(4000)", "outside the model's context",
+         ERROR_INPUT},
+        {"UPDATE responses SET logprob = CAST(x'0000c07f' || substr(logprob, 5) AS BLOB)", "a log-prob is not finite",
+         ERROR_INPUT},
+        {"UPDATE responses SET prompt = 4000000 WHERE rowid = 1", "prompt 4000000, k ", ERROR_INPUT},
+        {"UPDATE responses SET k = k + 100", "k 100", ERROR_INPUT},
+        {"UPDATE stages SET summary = '{' WHERE stage = 'sample'", "round 1, stage sample", ERROR_INPUT},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        DiceRun run;
-        Recipe recipe;
-        changed(&run, &recipe, cases[i].sql);
-        run_cases_failed(dice_score(&run, 1, &run_error), ERROR_INPUT, cases[i].message);
-        assert_int_equal(dice_run_is_done(&run, 1, "score", &run_error), 0);
-        run_cases_close(&run, &recipe);
-    }
+    run_cases_refuses(dice_score, "score", changes, sizeof changes / sizeof *changes);
 }
 
 int main(void) {

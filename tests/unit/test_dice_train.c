@@ -11,13 +11,6 @@ static int setup(void **state) {
     return 0;
 }
 
-/* A copy of "before", changed; closes with run_cases_close. */
-static void changed(DiceRun *run, Recipe *recipe, const char *sql) {
-    run_cases_copy("before", "changed");
-    run_cases_open(run, recipe, "changed", NULL, 0);
-    run_cases_tamper(run, sql);
-}
-
 static void trained_hash(const char *output, const char *const *sets, size_t n, char hash[40]) {
     DiceRun run;
     Recipe recipe;
@@ -209,7 +202,7 @@ static void a_store_cannot_lead_elsewhere(void **state) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         DiceRun run;
         Recipe recipe;
-        changed(&run, &recipe, rows[i]);
+        run_cases_changed(&run, &recipe, rows[i]);
         run_cases_failed(dice_train(&run, 1, &run_error), ERROR_INPUT,
                          "but dice keeps it at \"round-1/checkpoints/step-");
         run_cases_close(&run, &recipe);
@@ -223,7 +216,7 @@ static void broken_training_is_told(void **state) {
     (void)state;
     DiceRun run;
     Recipe recipe;
-    changed(&run, &recipe, "SELECT 1");
+    run_cases_changed(&run, &recipe, "SELECT 1");
     recipe.train.learning_rate = 1e30;
     run_cases_failed(dice_train(&run, 1, &run_error), ERROR_NUMERIC, "step 2");
     assert_int_equal(dice_run_is_done(&run, 1, "train", &run_error), 0);
@@ -271,7 +264,7 @@ static void what_does_not_fit_is_refused(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         DiceRun run;
         Recipe recipe;
-        changed(&run, &recipe, cases[i].sql);
+        run_cases_changed(&run, &recipe, cases[i].sql);
         run_cases_failed(dice_train(&run, 1, &run_error), ERROR_INPUT, cases[i].message);
         assert_int_equal(dice_run_is_done(&run, 1, "train", &run_error), 0);
         assert_false(run_cases_has_file("changed", "round-1/model"));
