@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static const char *const names[] = {"reference", "avx2", "avx512", "avx512_bf16", "amx"};
 
@@ -21,6 +23,12 @@ static uint64_t saved_by_system(void) {
     uint32_t low, high;
     __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
     return (uint64_t)high << 32 | low;
+}
+
+/* Linux gives tiles only to a process that asks for them, and a sandbox may refuse; oneDNN asks likewise. */
+static bool may_use_tiles(void) {
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 }
 
 static bool all(uint64_t word, uint64_t bits) { return (word & bits) == bits; }
@@ -36,7 +44,8 @@ Isa isa_of_cpu(void) {
     unsigned leaves = a, tiles = d;
     if (!all(saved, ZMM) || !all(b, bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ)) return ISA_AVX2;
     if (leaves < 1 || !__get_cpuid_count(7, 1, &a, &b, &c, &d) || !all(a, 1u << 5)) return ISA_AVX512;
-    return all(saved, TILES) && all(tiles, 1u << 22 | 1u << 24) ? ISA_AMX : ISA_AVX512_BF16;
+    bool has_tiles = all(saved, TILES) && all(tiles, 1u << 22 | 1u << 24) && may_use_tiles();
+    return has_tiles ? ISA_AMX : ISA_AVX512_BF16;
 }
 
 /* Intel's cores give vdpbf16ps half the rate of their float32 multiply-adds (bench_gemm: 160 and 330 GFLOP/s on an

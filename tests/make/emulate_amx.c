@@ -2,6 +2,7 @@
  *
  *   cc -shared -fPIC -O2 -o emulate_amx.so emulate_amx.c -ldl
  *   LD_PRELOAD=./emulate_amx.so PROGRAM
+ *   REFUSE_AMX=1 LD_PRELOAD=./emulate_amx.so PROGRAM       the processor has tiles, but the kernel does not give them
  *
  * CPUID, XGETBV and the kernel's permission calls answer as on a processor with AMX-TILE, AMX-BF16 and AMX-INT8, so
  * that oneDNN takes its AMX path; the tile instructions, which are illegal here, are carried out by the signal handler
@@ -318,7 +319,7 @@ sighandler_t signal(int number, sighandler_t handler) {
                : SIG_ERR;
 }
 
-/* oneDNN asks the kernel whether it may use tiles by this function. */
+/* By this function programs ask the kernel whether they may use tiles. */
 long syscall(long number, ...) {
     enum { ARGUMENTS = 6, GET_SUPPORTED = 0x1021, GET_PERMITTED = 0x1022, REQUEST = 0x1023, TILE_DATA = 18 };
     long a[ARGUMENTS];
@@ -326,9 +327,10 @@ long syscall(long number, ...) {
     va_start(list, number);
     for (int i = 0; i < ARGUMENTS; i++) a[i] = va_arg(list, long);
     va_end(list);
-    if (number == SYS_arch_prctl && a[0] == REQUEST && a[1] == TILE_DATA) return 0;
+    bool asks = number == SYS_arch_prctl && getenv("REFUSE_AMX") == NULL;
+    if (asks && a[0] == REQUEST && a[1] == TILE_DATA) return 0;
     long result = next_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
-    if (number == SYS_arch_prctl && (a[0] == GET_SUPPORTED || a[0] == GET_PERMITTED) && result == 0)
+    if (asks && (a[0] == GET_SUPPORTED || a[0] == GET_PERMITTED) && result == 0)
         *(uint64_t *)a[1] |= 3ul << (TILE_DATA - 1);
     return result;
 }
