@@ -447,6 +447,105 @@ static void what_does_not_belong_is_refused(void **state) {
     run_cases_close(&run, &recipe);
 }
 
+/* A run on a store that is not as it was ends, or says what is wrong, with a documented code. */
+static void check_end(const char *output, uint32_t number, size_t *refused) {
+    Recipe recipe = run_cases_recipe(output, NULL, 0);
+    run_error = (Error){0};
+    if (run_cases_rounds(&recipe, NULL) != 0) {
+        bool told = run_error.code == ERROR_INPUT || run_error.code == ERROR_MISMATCH || run_error.code == ERROR_IO ||
+                    run_error.code == ERROR_NUMERIC;
+        if (!told) fail_msg("damage %u: code %d: %s", number, (int)run_error.code, run_error.message);
+        ++*refused;
+    }
+    recipe_free(&recipe);
+}
+
+/* Some bits, or a piece of the file, become others, or its end is missing. */
+static void a_damaged_store_is_survived(void **state) {
+    (void)state;
+    RngAddress address = {.seed = test_seed(), .stream = RNG_TEST};
+    enum { DAMAGES = 40 };
+    size_t refused = 0;
+    char path[128];
+    FileMap map;
+    run_cases_until(dice_train, "sound", NULL, 0);
+    snprintf(path, sizeof path, "%s/sound/run.db", run_scratch.path);
+    run_cases_ok(file_map(&map, path, &run_error));
+    uint8_t *bytes = malloc(map.size);
+    assert_non_null(bytes);
+    for (address.item = 0; address.item < DAMAGES; address.item++) {
+        size_t size = map.size, at = rng_below(&address, 0, size), flips = address.item % 5;
+        memcpy(bytes, map.data, size);
+        for (uint32_t i = 0; i < 3 * flips; i++)
+            bytes[rng_below(&address, 10 + i, size)] ^= (uint8_t)(1 << rng_below(&address, 100 + i, 8));
+        size_t piece = rng_below(&address, 1, 300), room = size - at;
+        if (flips == 0 && address.item % 2 == 0)
+            memset(bytes + at, (int)rng_below(&address, 2, 256), piece < room ? piece : room);
+        if (flips == 0 && address.item % 2 != 0) size = at;
+        run_cases_copy("sound", "damaged");
+        snprintf(path, sizeof path, "%s/damaged/run.db", run_scratch.path);
+        run_cases_ok(file_write(path, bytes, size, &run_error));
+        check_end("damaged", address.item, &refused);
+    }
+    file_unmap(&map);
+    free(bytes);
+    printf("%zu of %d refused\n", refused, DAMAGES);
+    assert_true(refused > DAMAGES / 4);
+}
+
+/* Whole rows are there, with a value that nobody put: in one column of one table, before scoring or before training. */
+static void changed_values_are_survived(void **state) {
+    (void)state;
+    static const struct {
+        const char *type, *value;
+    } values[] = {{"INTEGER", "-1"},
+                  {"INTEGER", "0"},
+                  {"INTEGER", "1"},
+                  {"INTEGER", "4294967295"},
+                  {"INTEGER", "4294967296"},
+                  {"INTEGER", "1 << 62"},
+                  {"TEXT", "''"},
+                  {"TEXT", "'{}'"},
+                  {"TEXT", "'[1]'"},
+                  {"TEXT", "char(1, 0, 7)"},
+                  {"TEXT", "'../..'"},
+                  {"BLOB", "x''"},
+                  {"BLOB", "x'000000ff'"},
+                  {"BLOB", "x'00'"},
+                  {"BLOB", "zeroblob(4096)"},
+                  {"REAL", "0.5"},
+                  {"REAL", "-9e999"},
+                  {"REAL", "1e300"}};
+    enum { CHANGES = 80, VALUES = sizeof values / sizeof *values };
+    RngAddress address = {.seed = test_seed(), .stream = RNG_TEST, .round = 1};
+    size_t refused = 0;
+    run_cases_until(dice_score, "sampled", NULL, 0);
+    for (address.item = 0; address.item < CHANGES; address.item++) {
+        DiceRun run;
+        Recipe recipe;
+        char sql[256];
+        sqlite3_stmt *statement;
+        const char *table = schema_tables[rng_below(&address, 0, schema_table_count)].name;
+        run_cases_copy(address.item % 2 == 0 ? "sound" : "sampled", "changed");
+        run_cases_open(&run, &recipe, "changed", NULL, 0);
+        snprintf(sql, sizeof sql, "SELECT * FROM %s", table);
+        assert_int_equal(sqlite3_prepare_v2(run_store_database(run.store)->handle, sql, -1, &statement, NULL),
+                         SQLITE_OK);
+        int column = (int)rng_below(&address, 1, (uint64_t)sqlite3_column_count(statement));
+        size_t value = rng_below(&address, 2, VALUES);
+        while (strcmp(values[value].type, sqlite3_column_decltype(statement, column)) != 0)
+            value = (value + 1) % VALUES;
+        snprintf(sql, sizeof sql, "UPDATE OR IGNORE %s SET %s = %s", table, sqlite3_column_name(statement, column),
+                 values[value].value);
+        sqlite3_finalize(statement);
+        run_cases_tamper(&run, sql);
+        run_cases_close(&run, &recipe);
+        check_end("changed", address.item, &refused);
+    }
+    printf("%zu of %d refused\n", refused, CHANGES);
+    assert_true(refused > CHANGES / 5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_without_a_reference_begins_with_round_0),
@@ -465,6 +564,8 @@ int main(void) {
         cmocka_unit_test(every_safe_point_can_be_left),
         cmocka_unit_test(a_plan_writes_nothing),
         cmocka_unit_test(what_does_not_belong_is_refused),
+        cmocka_unit_test(a_damaged_store_is_survived),
+        cmocka_unit_test(changed_values_are_survived),
     };
     return cmocka_run_group_tests(tests, run_cases_create, run_cases_remove);
 }
