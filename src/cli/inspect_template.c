@@ -84,15 +84,18 @@ static int render(const Chat *chat, const json_t *row, bool marked, Rendering *r
                                                                          : 0;
 }
 
-/* The text with [[ and ]] around what is in the loss. */
+/* The text with [[ and ]] around what is in the loss. Spans come in the order of their beginnings; those of blocks
+ * within each other overlap. */
 static void print_marked(const Rendering *r) {
     const char *text = r->text.data == NULL ? "" : r->text.data;
     size_t at = 0;
     for (size_t i = 0; i < r->spans.count; i++) {
         const ChatSpan *span = &r->spans.spans[i];
-        fwrite(text + at, 1, span->begin_byte - at, stdout);
+        size_t begin = span->begin_byte > at ? span->begin_byte : at;
+        if (span->end_byte <= begin) continue;
+        fwrite(text + at, 1, begin - at, stdout);
         fputs("[[", stdout);
-        fwrite(text + span->begin_byte, 1, span->end_byte - span->begin_byte, stdout);
+        fwrite(text + begin, 1, span->end_byte - begin, stdout);
         fputs("]]", stdout);
         at = span->end_byte;
     }
