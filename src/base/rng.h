@@ -22,7 +22,7 @@ typedef enum {
     RNG_INIT = 6,
     RNG_TEST = 7,
     RNG_PAIRS = 8,
-    RNG_DROPOUT = 8
+    RNG_DROPOUT = 9
 } RngStream;
 typedef struct {
     uint64_t seed;

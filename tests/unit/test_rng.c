@@ -56,11 +56,19 @@ static void permutation_is_uniform(void **state) {
     assert_true(chi < 60); // 23 degrees of freedom: p < 1e-4
 }
 
+/* No two purposes share numbers. */
 static void streams_differ(void **state) {
     (void)state;
-    RngAddress a = {.seed = 1, .stream = RNG_SAMPLE}, b = {.seed = 1, .stream = RNG_SHUFFLE};
-    assert_true(rng_u64(&a, 0) != rng_u64(&b, 0));
-    assert_true(rng_u64(&a, 0) != rng_u64(&a, 1));
+    static const RngStream stream[] = {RNG_SAMPLE, RNG_SHUFFLE, RNG_REPLAY, RNG_AUDIT,  RNG_SPLIT,
+                                       RNG_INIT,   RNG_TEST,    RNG_PAIRS,  RNG_DROPOUT};
+    for (size_t i = 0; i < sizeof stream / sizeof *stream; i++) {
+        RngAddress a = {.seed = 1, .stream = stream[i]};
+        assert_true(rng_u64(&a, 0) != rng_u64(&a, 1));
+        for (size_t k = 0; k < i; k++) {
+            RngAddress b = {.seed = 1, .stream = stream[k]};
+            assert_true(rng_u64(&a, 0) != rng_u64(&b, 0));
+        }
+    }
 }
 
 int main(void) {
