@@ -18,7 +18,8 @@ typedef struct {
     TokenHead *head;
     GemmWeight *chunk;
     void *hidden;
-    float *logits, *dhead, *dhidden, *logsumexp, *square, *logprob, *dlogprob;
+    float *logits, *dhead, *dhidden, *logsumexp, *logprob, *dlogprob;
+    TokenFigures *figures;
     TokenTarget *target;
     size_t R;
 } Bench;
@@ -34,9 +35,9 @@ static void run_forward(const Bench *b, Error *e) {
         stop(e);
 }
 
-static void run_squares(const Bench *b, Error *e) {
+static void run_figures(const Bench *b, Error *e) {
     if (token_logprob_forward(b->gemm, &b->kernels, b->head, b->R, b->hidden, b->R, b->target, b->logprob, b->logsumexp,
-                              b->square, e) != 0)
+                              b->figures, e) != 0)
         stop(e);
 }
 
@@ -75,12 +76,12 @@ static double fastest(const Bench *b, void (*run)(const Bench *, Error *)) {
 static void measure(Bench *b, size_t R) {
     b->R = R;
     double flops = 2e-9 * (double)R * V * C, plain = flops / V * CHUNK / fastest(b, run_product);
-    double forward = flops / fastest(b, run_forward), squares = flops / fastest(b, run_squares);
+    double forward = flops / fastest(b, run_forward), figures = flops / fastest(b, run_figures);
     double backward = 2 * flops / fastest(b, run_backward);
     double frozen = flops / fastest(b, run_frozen), logits = flops / fastest(b, run_logits);
-    printf("%-8s %5zu rows: forward %7.1f  with ln sum p^2 %7.1f  backward %7.1f  head frozen %7.1f  logits %7.1f  one "
+    printf("%-8s %5zu rows: forward %7.1f  with figures %7.1f  backward %7.1f  head frozen %7.1f  logits %7.1f  one "
            "product %7.1f GFLOP/s\n",
-           dtype_name(b->type), R, forward, squares, backward, frozen, logits, plain);
+           dtype_name(b->type), R, forward, figures, backward, frozen, logits, plain);
 }
 
 static void create(Bench *b, DType type) {
@@ -110,7 +111,7 @@ int main(int argc, char **argv) {
     b.hidden = malloc(sizeof(float) * MOST * C), b.dhidden = malloc(sizeof(float) * MOST * C);
     b.logits = malloc(sizeof(float) * MOST * V), b.dhead = calloc((size_t)V * C, sizeof(float));
     b.logprob = malloc(sizeof(float) * MOST), b.logsumexp = malloc(sizeof(float) * MOST);
-    b.square = malloc(sizeof(float) * MOST);
+    b.figures = malloc(sizeof *b.figures * MOST);
     b.dlogprob = malloc(sizeof(float) * MOST), b.target = malloc(sizeof *b.target * MOST);
     for (size_t i = 0; i < MOST; i++)
         b.target[i] = (TokenTarget){(int32_t)i, (int32_t)(i * 48 % V)}, b.dlogprob[i] = 0.5f;
@@ -123,6 +124,6 @@ int main(int argc, char **argv) {
     }
     gemm_destroy(b.gemm);
     free(b.hidden), free(b.dhidden), free(b.logits), free(b.dhead);
-    free(b.logprob), free(b.logsumexp), free(b.square), free(b.dlogprob), free(b.target);
+    free(b.logprob), free(b.logsumexp), free(b.figures), free(b.dlogprob), free(b.target);
     return 0;
 }

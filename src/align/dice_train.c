@@ -299,6 +299,7 @@ static int train_model(Training *t, Error *error) {
     const DpoContext context = {.loss = t->run->loss,
                                 .loss_pairs =
                                     r->train.loss_pairs > 0 ? r->train.loss_pairs : settings_of(t).examples_per_step,
+                                .log_logits = r->train.log_logits,
                                 .reference = t->reference,
                                 .doubt = t->doubt,
                                 .unweighed = r->train.weighted_pairs == RECIPE_WEIGHTED_OFFLINE ? t->on_policy : NULL};

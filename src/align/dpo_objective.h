@@ -3,7 +3,9 @@
  * Pairs: the mean over a loss batch of align/preference_loss.h, with reference log-probs computed beforehand. Metrics
  * are TRL's: rewards are beta times the log-ratio whatever the loss, accuracy counts strict > only, logps are the
  * policy's sums; with ld_alpha all of them are of the weighted sums. Where several losses are summed, the mean of each
- * is logged too, "loss/NAME". SFT: the mean over response tokens of -log p. */
+ * is logged too, "loss/NAME". With log_logits also TRL's means over the response tokens of a loss batch: "entropy" of
+ * both answers, "mean_token_accuracy" (how often a chosen token is the likeliest word), and of the vocabulary's mean
+ * logit "logits/chosen" and "logits/rejected". SFT: the mean over response tokens of -log p. */
 #pragma once
 #include "align/preference_data.h"
 #include "align/preference_loss.h"
@@ -16,7 +18,8 @@ typedef struct {
 
 typedef struct {
     PreferenceLoss loss;
-    size_t loss_pairs;              // pairs of a loss batch, where the loss has batches; 0: all of a step
+    size_t loss_pairs;              // pairs of a loss batch, where loss or metrics have batches; 0: all of a step
+    bool log_logits;                // metrics of the logits too
     const ReferenceSums *reference; // indexed by TrainExample.id
     const double *doubt;            // likewise, 0 to 1 (preference_loss.h); NULL: none
     const bool *unweighed;          // likewise: pairs that use_weighting leaves at weight 1; NULL: none

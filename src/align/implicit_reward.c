@@ -20,7 +20,8 @@ typedef struct {
     size_t items, micro_tokens;
     Batch batch;
     const ScoreSink *sink;
-    float *logprob, *log_sum_square; // (capacity) each, one block; the latter NULL where not wanted
+    float *logprob;        // (capacity)
+    TokenFigures *figures; // (capacity), in the same block; NULL where not wanted
     size_t capacity;
 } Scorer;
 
@@ -51,13 +52,13 @@ static int compute(Scorer *scorer, Error *error) {
         size_t bytes;
         free(scorer->logprob);
         scorer->capacity = 0;
-        scorer->logprob = size_multiply(targets, 2 * sizeof(float), &bytes) ? malloc(bytes) : NULL;
+        scorer->logprob = size_multiply(targets, sizeof(float) + sizeof(TokenFigures), &bytes) ? malloc(bytes) : NULL;
         if (scorer->logprob == NULL)
             return error_set(error, ERROR_MEMORY, "no memory for the log-probs of %zu tokens", targets);
         scorer->capacity = targets;
     }
-    scorer->log_sum_square = scorer->sink->log_sum_square ? scorer->logprob + scorer->capacity : NULL;
-    return model_logprob(scorer->model, &scorer->batch, scorer->logprob, NULL, scorer->log_sum_square, error);
+    scorer->figures = scorer->sink->figures ? (TokenFigures *)(scorer->logprob + scorer->capacity) : NULL;
+    return model_logprob(scorer->model, &scorer->batch, scorer->logprob, NULL, scorer->figures, error);
 }
 
 static int deliver(const Scorer *scorer, Place from, Error *error) {
@@ -66,7 +67,7 @@ static int deliver(const Scorer *scorer, Place from, Error *error) {
         const BatchBranch *branch = &scorer->batch.branch[b];
         ScoredResponse scored = {.logprob = scorer->logprob + branch->first_target};
         scored.sum = implicit_reward_sum(scored.logprob, branch->length);
-        if (scorer->log_sum_square != NULL) scored.log_sum_square = scorer->log_sum_square + branch->first_target;
+        if (scorer->figures != NULL) scored.figures = scorer->figures + branch->first_target;
         while (from.response == scorer->item[from.item].responses) from = (Place){.item = from.item + 1};
         if (sink->take(sink->context, from.item, from.response, &scored, error) != 0) return -1;
         from.response++;

@@ -21,14 +21,14 @@ typedef struct {
 typedef struct {
     double sum; // nats
     const float *logprob;
-    const float *log_sum_square; // ln sum over words of p^2 at the token's position; NULL unless asked for
+    const TokenFigures *figures; // NULL unless asked for
 } ScoredResponse;
 
 /* Receives every response in order. */
 typedef struct {
     int (*take)(void *context, size_t item, size_t response, const ScoredResponse *scored, Error *error);
     void *context;
-    bool log_sum_square; // it wants that
+    bool figures; // it wants those
 } ScoreSink;
 
 double implicit_reward_sum(const float *logprob, size_t length);

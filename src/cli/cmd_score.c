@@ -60,9 +60,10 @@ typedef struct {
     const Rows *rows;
 } Taken;
 
-static int append_floats(json_t *lists, const float *x, size_t n, Error *error) {
+/* x: n floats, `step` apart. */
+static int append_floats(json_t *lists, const float *x, size_t n, size_t step, Error *error) {
     json_t *list = json_array();
-    for (size_t t = 0; t < n; t++) json_array_append_new(list, json_real((double)x[t]));
+    for (size_t t = 0; t < n; t++) json_array_append_new(list, json_real((double)x[t * step]));
     return json_array_append_new(lists, list) == 0 ? 0 : error_set(error, ERROR_MEMORY, "no memory for the log-probs");
 }
 
@@ -71,8 +72,10 @@ static int take(void *context, size_t item, size_t response, const ScoredRespons
     Scores *scores = taken->scores;
     size_t n = taken->rows->answer[item][response].count;
     scores->sum[item][response] = scored->sum;
-    if (scores->tokens != NULL && append_floats(scores->tokens[item], scored->logprob, n, error) != 0) return -1;
-    return scores->squares == NULL ? 0 : append_floats(scores->squares[item], scored->log_sum_square, n, error);
+    if (scores->tokens != NULL && append_floats(scores->tokens[item], scored->logprob, n, 1, error) != 0) return -1;
+    return scores->squares == NULL ? 0
+                                   : append_floats(scores->squares[item], &scored->figures->log_sum_square, n,
+                                                   sizeof *scored->figures / sizeof(float), error);
 }
 
 static int score_rows(const Values *v, Session *session, ModelPlace place, bool policy, const Rows *rows, Model **model,
@@ -102,7 +105,7 @@ static int score_rows(const Values *v, Session *session, ModelPlace place, bool 
             ids[at] = rows->answer[i][k].data, length[at] = rows->answer[i][k].count;
     }
     Taken taken = {.scores = scores, .rows = rows};
-    const ScoreSink sink = {.take = take, .context = &taken, .log_sum_square = scores->squares != NULL};
+    const ScoreSink sink = {.take = take, .context = &taken, .figures = scores->squares != NULL};
     if (result == 0) result = command_load_model(session, place, false, model, error);
     if (result == 0) result = rows_check_model(rows, model_config(*model), error);
     if (result == 0)

@@ -185,6 +185,7 @@ static int train_model(Training *t, Error *error) {
     size_t loss_pairs = t->recipe.train.loss_pairs;
     const DpoContext context = {.loss = t->loss,
                                 .loss_pairs = loss_pairs > 0 ? loss_pairs : settings_of(t, NULL).examples_per_step,
+                                .log_logits = t->recipe.train.log_logits,
                                 .reference = t->reference};
     bool sft = strcmp(t->v->method, "sft") == 0;
     t->objective = sft ? sft_objective() : dpo_objective(&context);

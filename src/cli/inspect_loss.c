@@ -10,8 +10,9 @@ typedef struct {
     size_t pairs, tokens;
     TrainExample *example; // (pairs)
     const TrainExample **pointer;
-    ReferenceSums *reference;                                       // (pairs)
-    float *logprob, *reference_logprob, *log_sum_square, *dlogprob; // (tokens)
+    ReferenceSums *reference;                      // (pairs)
+    float *logprob, *reference_logprob, *dlogprob; // (tokens)
+    TokenFigures *figures;                         // (tokens), log_sum_square alone
 } Scored;
 
 static void scored_free(Scored *s) {
@@ -20,7 +21,7 @@ static void scored_free(Scored *s) {
     free(s->reference);
     free(s->logprob);
     free(s->reference_logprob);
-    free(s->log_sum_square);
+    free(s->figures);
     free(s->dlogprob);
 }
 
@@ -35,12 +36,13 @@ static const json_t *list_of(const json_t *row, const char *key, size_t branch) 
     return json_array_get(json_object_get(row, key), branch);
 }
 
-static int read_floats(const json_t *list, size_t n, float *out) {
+/* To out, `step` floats apart. */
+static int read_floats(const json_t *list, size_t n, size_t step, float *out) {
     if (json_array_size(list) != n) return -1;
     for (size_t t = 0; t < n; t++) {
         const json_t *number = json_array_get(list, t);
         if (!json_is_number(number)) return -1;
-        out[t] = (float)json_number_value(number);
+        out[t * step] = (float)json_number_value(number);
     }
     return 0;
 }
@@ -50,13 +52,13 @@ static int read_row(Scored *s, const PreferenceLoss *loss, const json_t *row, si
     const size_t *length = s->example[i].branch_length;
     for (int b = 0; b < 2; at += length[b++]) {
         size_t n = length[b], side = (size_t)b;
-        if (read_floats(list_of(row, "token_logprobs", side), n, s->logprob + at) != 0)
+        if (read_floats(list_of(row, "token_logprobs", side), n, 1, s->logprob + at) != 0)
             return wrong_row(i, "\"token_logprobs\" holds something else than numbers", error);
-        if (loss->use_weighting &&
-            read_floats(list_of(row, "token_log_sum_squares", side), n, s->log_sum_square + at) != 0)
+        if (loss->use_weighting && read_floats(list_of(row, "token_log_sum_squares", side), n,
+                                               sizeof *s->figures / sizeof(float), &s->figures[at].log_sum_square) != 0)
             return wrong_row(i, "train.use_weighting needs \"token_log_sum_squares\", a number for every token", error);
         if (preference_loss_is_reference_free(loss)) continue;
-        if (read_floats(list_of(row, "reference_token_logprobs", side), n, s->reference_logprob + at) != 0)
+        if (read_floats(list_of(row, "reference_token_logprobs", side), n, 1, s->reference_logprob + at) != 0)
             return wrong_row(i, "\"reference_token_logprobs\", a number for every token, is not there", error);
         double sum = dpo_objective_sum(loss, s->reference_logprob + at, length, b);
         *(b == 0 ? &s->reference[i].chosen : &s->reference[i].rejected) = sum;
@@ -85,9 +87,9 @@ static int read_scored(Scored *s, const PreferenceLoss *loss, const json_t *rows
     }
     s->logprob = calloc(s->tokens + 1, sizeof *s->logprob);
     s->reference_logprob = calloc(s->tokens + 1, sizeof *s->reference_logprob);
-    s->log_sum_square = calloc(s->tokens + 1, sizeof *s->log_sum_square);
+    s->figures = calloc(s->tokens + 1, sizeof *s->figures);
     s->dlogprob = calloc(s->tokens + 1, sizeof *s->dlogprob);
-    if (s->logprob == NULL || s->reference_logprob == NULL || s->log_sum_square == NULL || s->dlogprob == NULL)
+    if (s->logprob == NULL || s->reference_logprob == NULL || s->figures == NULL || s->dlogprob == NULL)
         return error_set(error, ERROR_MEMORY, "no memory for %zu tokens", s->tokens);
     for (size_t i = 0, at = 0; i < s->pairs; at += s->example[i].branch_length[0] + s->example[i].branch_length[1], i++)
         if (read_row(s, loss, json_array_get(rows, i), i, at, error) != 0) return -1;
@@ -117,7 +119,7 @@ static int rewards_of(const Scored *s, const TrainObjective *objective, json_t *
         const TrainPart part = {.example = s->pointer + i,
                                 .examples = 1,
                                 .batch_examples = 1,
-                                .batch_tokens = s->example[i].branch_length[0],
+                                .batch_tokens = {s->example[i].branch_length[0], s->example[i].branch_length[1]},
                                 .logprob = s->logprob + at};
         if (objective->loss(objective->context, &part, &pair, error) != 0) return -1;
         json_array_append_new(all,
@@ -136,12 +138,14 @@ static int evaluate(Scored *s, const TrainObjective *objective, json_t *result, 
                           .examples = end - first,
                           .batch_examples = end - first,
                           .logprob = s->logprob + at,
-                          .log_sum_square = objective->log_sum_square ? s->log_sum_square + at : NULL,
+                          .figures = objective->figures ? s->figures + at : NULL,
                           .dlogprob = s->dlogprob + at};
         size_t tokens = 0;
         for (size_t i = first; i < end; i++) {
-            part.batch_tokens += s->example[i].branch_length[0];
-            tokens += s->example[i].branch_length[0] + s->example[i].branch_length[1];
+            for (size_t b = 0; b < 2; b++) {
+                part.batch_tokens[b] += s->example[i].branch_length[b];
+                tokens += s->example[i].branch_length[b];
+            }
         }
         TrainLoss of_batch = {0};
         double share = (double)part.examples / (double)s->pairs;

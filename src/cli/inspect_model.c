@@ -188,6 +188,7 @@ int inspect_gradient(const InspectValues *v, const char *path, Session *session,
     for (size_t i = 0; i < data.pairs && result == 0; i++)
         example[i] = dpo_objective_example(&data.pair[i], i, sft ? 1 : 2);
     context.loss_pairs = recipe.train.loss_pairs;
+    context.log_logits = recipe.train.log_logits;
     context.reference = sums;
     const TrainObjective objective = sft ? sft_objective() : dpo_objective(&context);
     if (result == 0 && !sft) result = reference_sums(v, session, model, &data, &context.loss, sums, error);

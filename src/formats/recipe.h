@@ -194,6 +194,9 @@ typedef struct {
     X(group, size_t, loss_pairs, "0", WHOLE(0, 1000000), FIXED, \
       "pairs whose loss is computed together where they depend on each other (sft, aot, kto_pair): TRL's " \
       "micro-batch; 0: those of a step") \
+    X(group, bool, log_logits, "false", FLAG, FIXED, \
+      "logs also entropy, mean_token_accuracy and logits/chosen, logits/rejected as TRL does: means over the " \
+      "response tokens of `train.loss_pairs` pairs") \
     X(group, double, learning_rate, "5e-7", ABOVE(0, 1), FIXED, "of AdamW, at its peak") \
     X(group, RecipeSchedule, schedule, "constant", ONE_OF("constant|linear|cosine"), FIXED, \
       "of the learning rate after the warm-up: constant, or falling to 0") \

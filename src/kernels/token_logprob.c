@@ -13,7 +13,8 @@ enum { ROWS = 448, CHUNK = 2048, SUM = 512 };
 
 typedef struct {
     float maximum;
-    double sum, square; // of exp(logit - maximum), and of its square where that is asked for
+    double sum;                     // of exp(logit - maximum)
+    double square, weighted, total; // of its square, of it times the logit, of the logits: where figures are asked for
 } RunningSum;
 
 struct TokenHead {
@@ -23,6 +24,7 @@ struct TokenHead {
     TokenHeadUse use;
     GemmWeight **gradient; // for data gradients: (chunks), or where frozen one for whole chunks and one for the last
     Arena arena;           // of what follows
+    float *ones;           // (SUM)
     float *logits;         // (ROWS, words of the chunk)
     void *dlogits;         // the same, compute type; the same memory as logits where that is float32
     RunningSum *running;   // (ROWS)
@@ -36,6 +38,7 @@ static size_t chunk_of(size_t V, size_t piece) { return smaller(V, CHUNK / piece
 static size_t words_of(const TokenHead *head, size_t c) { return smaller(head->chunk, head->V - c * head->chunk); }
 
 static void lay_out(TokenHead *head, Arena *arena) {
+    head->ones = arena_take(arena, SUM, sizeof *head->ones);
     head->logits = arena_take(arena, ROWS * head->chunk, sizeof *head->logits);
     head->running = arena_take(arena, ROWS, sizeof *head->running);
     head->dlogits = head->logits;
@@ -74,6 +77,7 @@ int token_head_create(GemmContext *gemm, size_t vocabulary, size_t channels, DTy
     lay_out(head, &counted);
     if (arena_create(&head->arena, counted.used, error) != 0) goto failed;
     lay_out(head, &head->arena);
+    for (size_t i = 0; i < SUM; i++) head->ones[i] = 1;
     *out = head;
     return 0;
 failed:
@@ -139,23 +143,36 @@ static int compute_tile(GemmContext *gemm, TokenHead *head, size_t c, size_t fir
                                 words_of(head, c), DTYPE_F32, false, error);
 }
 
-/* squares: the logits become exponentials on the way. */
-static void absorb(const KernelTable *kernels, size_t words, float *logits, bool squares, RunningSum *running) {
-    float highest = kernels->maximum(words, logits);
+static void absorb(const KernelTable *kernels, const TokenHead *head, size_t words, const float *logits, bool figures,
+                   RunningSum *running) {
+    float highest = kernels->maximum(words, logits), exponential[SUM];
     if (highest > running->maximum) {
         double shrink = exp((double)running->maximum - highest);
         running->sum *= shrink;
         running->square *= shrink * shrink;
+        running->weighted *= shrink;
         running->maximum = highest;
     }
-    for (size_t i = 0; i < words; i += SUM)
-        running->sum +=
-            kernels->exp_sum(smaller(SUM, words - i), logits + i, running->maximum, squares ? logits + i : NULL);
-    if (squares) running->square += kernels->sum_squares(words, logits);
+    for (size_t i = 0; i < words; i += SUM) {
+        size_t n = smaller(SUM, words - i);
+        running->sum += kernels->exp_sum(n, logits + i, running->maximum, figures ? exponential : NULL);
+        if (!figures) continue;
+        running->square += kernels->sum_squares(n, exponential);
+        running->weighted += kernels->dot(n, exponential, logits + i);
+        running->total += kernels->dot(n, head->ones, logits + i);
+    }
+}
+
+/* before: the largest logit of the words before the target. */
+static TokenFigures figures_of(const TokenHead *head, const RunningSum *s, float logit, float before) {
+    return (TokenFigures){.log_sum_square = (float)(log(s->square) - 2 * log(s->sum)),
+                          .entropy = (float)(s->maximum + log(s->sum) - s->weighted / s->sum),
+                          .mean_logit = (float)(s->total / (double)head->V),
+                          .top = logit >= s->maximum && logit > before ? 1 : 0};
 }
 
 int token_logprob_forward(GemmContext *gemm, const KernelTable *kernels, TokenHead *head, size_t R, const void *hidden,
-                          size_t n, const TokenTarget *target, float *logprob, float *logsumexp, float *log_sum_square,
+                          size_t n, const TokenTarget *target, float *logprob, float *logsumexp, TokenFigures *figures,
                           Error *error) {
     if (check_targets(head, R, n, target, error) != 0) return -1;
     RunningSum *running = head->running;
@@ -168,19 +185,23 @@ int token_logprob_forward(GemmContext *gemm, const KernelTable *kernels, TokenHe
             size_t words = words_of(head, c);
             for (size_t i = from; i < to; i++) {
                 size_t word = (size_t)target[i].token - c * head->chunk; // wraps around below the chunk
-                if (word < words) logprob[i] = head->logits[((size_t)target[i].row - first) * words + word];
+                if (word >= words) continue;
+                size_t row = (size_t)target[i].row - first;
+                const float *logits = head->logits + row * words;
+                logprob[i] = logits[word];
+                if (figures != NULL)
+                    figures[i].top = fmaxf(running[row].maximum, word > 0 ? kernels->maximum(word, logits) : -INFINITY);
             }
 #pragma omp parallel for num_threads(kernels->threads) schedule(static)
             for (size_t r = 0; r < rows; r++)
-                absorb(kernels, words, head->logits + r * words, log_sum_square != NULL, &running[r]);
+                absorb(kernels, head, words, head->logits + r * words, figures != NULL, &running[r]);
         }
         for (size_t i = from; i < to; i++) {
             const RunningSum *s = &running[(size_t)target[i].row - first];
+            if (figures != NULL) figures[i] = figures_of(head, s, logprob[i], figures[i].top);
             logprob[i] = (float)((double)logprob[i] - s->maximum - log(s->sum));
         }
         for (size_t r = 0; r < rows; r++) logsumexp[first + r] = (float)(running[r].maximum + log(running[r].sum));
-        for (size_t r = 0; log_sum_square != NULL && r < rows; r++)
-            log_sum_square[first + r] = (float)(log(running[r].square) - 2 * log(running[r].sum));
     }
     return 0;
 }

@@ -82,7 +82,7 @@ static void lay_out(Activations *a, Arena *arena, const Plan *p) {
     a->head_inverse_rms = arena_take(arena, p->R, sizeof(float));
     a->hidden = arena_take(arena, p->R * d.C, p->size);
     a->logsumexp = arena_take(arena, p->R, sizeof(float));
-    a->log_sum_square = arena_take(arena, p->R, sizeof(float));
+    a->figures = arena_take(arena, p->N, sizeof *a->figures);
     a->logprob = arena_take(arena, p->N, sizeof(float));
     a->normed = arena_take(arena, p->chunk * d.C, p->size);
     a->product = arena_take(arena, p->chunk * d.F, p->size);

@@ -40,7 +40,7 @@ struct Activations {
     float *head_x, *head_inverse_rms; // (R, C) gathered from `end`; (R)
     void *hidden;                     // (R, C) after the final norm
     float *logsumexp, *logprob;       // (R), (N)
-    float *log_sum_square;            // (R)
+    TokenFigures *figures;            // (N)
     /* one layer at a time */
     void *normed;     // (BLOCK_CHUNK, C)
     void *product;    // (BLOCK_CHUNK, F) glu(gate, up)

@@ -31,7 +31,7 @@ int forward_layers(Model *m, const BlockInput *input, const int32_t *token, Acti
 }
 
 static int run(Model *m, const Batch *batch, Activations *a, Pass pass, float *logprob, float *logsumexp,
-               float *log_sum_square, Error *error) {
+               TokenFigures *figures, Error *error) {
     BlockInput input = forward_input(batch);
     if (batch->rows == 0) return 0;
     if (input_check(m, batch->rows, batch->token, batch->position, error) != 0) return -1;
@@ -41,7 +41,7 @@ static int run(Model *m, const Batch *batch, Activations *a, Pass pass, float *l
                             .attention_bytes = forward_attention_bytes(m, &input, pass)};
     if (activations_reserve(a, &m->config, &m->options, pass, &need, error) != 0) return -1;
     if (forward_layers(m, &input, batch->token, a, error) != 0) return -1;
-    return head_logprob(m, batch, a, logprob, logsumexp, log_sum_square, error);
+    return head_logprob(m, batch, a, logprob, logsumexp, figures, error);
 }
 
 static Pass pass_of(const ModelOptions *options) {
@@ -57,14 +57,14 @@ size_t activations_bytes(const HfConfig *config, const ModelOptions *options, si
     return activations_count(config, options, pass, &need);
 }
 
-int model_logprob(Model *model, const Batch *batch, float *logprob, float *logsumexp, float *log_sum_square,
+int model_logprob(Model *model, const Batch *batch, float *logprob, float *logsumexp, TokenFigures *figures,
                   Error *error) {
-    return run(model, batch, model->scratch, PASS_FORWARD, logprob, logsumexp, log_sum_square, error);
+    return run(model, batch, model->scratch, PASS_FORWARD, logprob, logsumexp, figures, error);
 }
 
-int model_forward(Model *model, const Batch *batch, Activations **activations, float *logprob, float *log_sum_square,
+int model_forward(Model *model, const Batch *batch, Activations **activations, float *logprob, TokenFigures *figures,
                   Error *error) {
     if (!model->options.trainable) return error_set(error, ERROR_INTERNAL, "only a trainable model keeps activations");
     if (*activations == NULL && activations_create(activations, model->dims.L, error) != 0) return -1;
-    return run(model, batch, *activations, pass_of(&model->options), logprob, NULL, log_sum_square, error);
+    return run(model, batch, *activations, pass_of(&model->options), logprob, NULL, figures, error);
 }

@@ -25,20 +25,19 @@ static int not_finite(const Batch *batch, size_t target, float value, Error *err
                      at, b, row, (int)batch->token[row], (double)value);
 }
 
-int head_logprob(Model *m, const Batch *batch, Activations *a, float *logprob, float *logsumexp, float *log_sum_square,
+int head_logprob(Model *m, const Batch *batch, Activations *a, float *logprob, float *logsumexp, TokenFigures *figures,
                  Error *error) {
     if (batch->targets == 0) return 0;
     normed_rows(m, a, batch->head_rows, batch->head_row);
     if (token_logprob_forward(m->gemm, m->options.kernels, m->head, batch->head_rows, a->hidden, batch->targets,
-                              batch->sorted, a->logprob, a->logsumexp,
-                              log_sum_square == NULL ? NULL : a->log_sum_square, error) != 0)
+                              batch->sorted, a->logprob, a->logsumexp, figures == NULL ? NULL : a->figures, error) != 0)
         return -1;
     size_t bad = SIZE_MAX;
     for (size_t i = 0; i < batch->targets; i++) {
         size_t target = (size_t)batch->order[i];
         logprob[target] = a->logprob[i];
         if (logsumexp != NULL) logsumexp[target] = a->logsumexp[batch->sorted[i].row];
-        if (log_sum_square != NULL) log_sum_square[target] = a->log_sum_square[batch->sorted[i].row];
+        if (figures != NULL) figures[target] = a->figures[i];
         if (!isfinite(a->logprob[i]) && target < bad) bad = target;
     }
     return bad == SIZE_MAX ? 0 : not_finite(batch, bad, logprob[bad], error);

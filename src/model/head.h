@@ -3,10 +3,10 @@
 #pragma once
 #include "model/model_state.h"
 
-/* From a->end to the log-probs (targets) of the batch, in target order; logsumexp and log_sum_square likewise, or NULL.
+/* From a->end to the log-probs (targets) of the batch, in target order; logsumexp and figures likewise, or NULL.
  * A result that is not finite is ERROR_NUMERIC and named. */
 int head_logprob(Model *model, const Batch *batch, Activations *a, float *logprob, float *logsumexp,
-                 float *log_sum_square, Error *error);
+                 TokenFigures *figures, Error *error);
 /* Sets a->dx from dlogprob (targets); adds the gradients of head and final norm. */
 int head_backward(Model *model, const Batch *batch, Activations *a, const float *dlogprob, Error *error);
 /* logits (R, V) of some rows of a->end. */

@@ -21,6 +21,7 @@
 #include "formats/peft_adapter.h"
 #include "formats/safetensors_writer.h"
 #include "kernels/kernel_table.h"
+#include "kernels/token_logprob.h"
 #include "model/batch.h"
 #include <stdbool.h>
 
@@ -88,14 +89,14 @@ int model_hash(Model *model, Hash *hash, Error *error);
 /* Writes the master weights as safetensors into directory (needs trainable). */
 int model_save(const Model *model, const char *directory, DType type, size_t shard_bytes, Error *error);
 
-/* Log-probs of every target of the batch: logprob (targets) float32; likewise, or NULL, logsumexp and log_sum_square =
- * ln sum over words of p^2 at the target's position. Keeps nothing. */
-int model_logprob(Model *model, const Batch *batch, float *logprob, float *logsumexp, float *log_sum_square,
+/* Log-probs of every target of the batch: logprob (targets) float32; likewise, or NULL, logsumexp at the target's
+ * position, and its figures. Keeps nothing. */
+int model_logprob(Model *model, const Batch *batch, float *logprob, float *logsumexp, TokenFigures *figures,
                   Error *error);
 
 /* The same, keeping in *activations what model_backward needs. Start with *activations == NULL: created once, grows to
  * the largest batch, freed by activations_free; activations_bytes tells its size for plans. */
-int model_forward(Model *model, const Batch *batch, Activations **activations, float *logprob, float *log_sum_square,
+int model_forward(Model *model, const Batch *batch, Activations **activations, float *logprob, TokenFigures *figures,
                   Error *error);
 /* gradients += d loss / d weights, from dlogprob (targets) = d loss / d logprob. After model_forward of the same batch,
  * once: it overwrites the activations. */

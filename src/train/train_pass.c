@@ -23,20 +23,20 @@ static size_t targets_of(const TrainExample *example) {
 
 size_t train_pass_example_rows(const TrainExample *example) { return example->prompt_length + targets_of(example); }
 
-/* Room for the log-probs, gradients and sums of squares of some targets; what was there is lost. */
+/* Room for the log-probs, gradients and figures of some targets; what was there is lost. */
 static int reserve(TrainPass *pass, size_t targets, Error *error) {
     if (targets > pass->capacity) {
         size_t bytes;
         free(pass->values);
         pass->capacity = 0;
-        pass->values = size_multiply(targets, 3 * sizeof(float), &bytes) ? malloc(bytes) : NULL;
+        pass->values = size_multiply(targets, 2 * sizeof(float) + sizeof(TokenFigures), &bytes) ? malloc(bytes) : NULL;
         if (pass->values == NULL)
             return error_set(error, ERROR_MEMORY, "no memory for the log-probs of %zu tokens", targets);
         pass->capacity = targets;
     }
     pass->logprob = pass->values;
     pass->dlogprob = pass->values + pass->capacity;
-    pass->log_sum_square = pass->objective->log_sum_square ? pass->values + 2 * pass->capacity : NULL;
+    pass->figures = pass->objective->figures ? (TokenFigures *)(pass->values + 2 * pass->capacity) : NULL;
     return 0;
 }
 
@@ -80,9 +80,9 @@ static int forward(TrainPass *pass, const Span *span, bool gradient, Error *erro
     dropout.k = (uint32_t)span->example[span->first]->id;
     model_adapter_dropout(pass->model, dropout.stream == 0 ? NULL : &dropout);
     float *logprob = pass->logprob + span->target;
-    float *squares = pass->log_sum_square == NULL ? NULL : pass->log_sum_square + span->target;
-    int result = gradient ? model_forward(pass->model, &pass->batch, &pass->activations, logprob, squares, error)
-                          : model_logprob(pass->model, &pass->batch, logprob, NULL, squares, error);
+    TokenFigures *figures = pass->figures == NULL ? NULL : pass->figures + span->target;
+    int result = gradient ? model_forward(pass->model, &pass->batch, &pass->activations, logprob, figures, error)
+                          : model_logprob(pass->model, &pass->batch, logprob, NULL, figures, error);
     return result == 0 ? 0
                        : error_prefix(error, "micro-batch of example %zu to example %zu",
                                       span->example[span->first]->id, span->example[span->end - 1]->id);
@@ -98,7 +98,7 @@ static int evaluate(TrainPass *pass, const TrainPart *batch, const Span *span, d
     part.examples = span->end - span->first;
     part.logprob = pass->logprob + span->target;
     part.dlogprob = gradient ? pass->dlogprob + span->target : NULL;
-    if (pass->log_sum_square != NULL) part.log_sum_square = pass->log_sum_square + span->target;
+    if (pass->figures != NULL) part.figures = pass->figures + span->target;
     if (objective->loss(objective->context, &part, &loss, error) != 0) return -1;
     mean->loss += weight * loss.loss;
     for (size_t m = 0; m < objective->metrics; m++) mean->metric[m] += weight * loss.metric[m];
@@ -164,7 +164,9 @@ int train_pass_run(TrainPass *pass, const TrainExample *const *example, size_t n
     *mean = (TrainLoss){0};
     for (size_t first = 0; first < n; first += size) {
         TrainPart batch = {.example = example + first, .batch_examples = n - first < size ? n - first : size};
-        for (size_t i = 0; i < batch.batch_examples; i++) batch.batch_tokens += batch.example[i]->branch_length[0];
+        for (size_t i = 0; i < batch.batch_examples; i++)
+            for (size_t b = 0; b < batch.example[i]->branches; b++)
+                batch.batch_tokens[b] += batch.example[i]->branch_length[b];
         bool twice = objective->whole_batches &&
                      next_micro(pass, batch.example, batch.batch_examples, 0, 0).end < batch.batch_examples;
         double weight = (double)batch.batch_examples / (double)n;

@@ -9,7 +9,8 @@ typedef struct {
     RngAddress dropout; // of an adapter, in the next runs; .stream 0: nothing is dropped
     Batch batch;
     Activations *activations;
-    float *logprob, *dlogprob, *log_sum_square; // (capacity) by target, in `values`; the last NULL where not wanted
+    float *logprob, *dlogprob; // (capacity) by target, in `values`
+    TokenFigures *figures;     // likewise; NULL where not wanted
     float *values;
     size_t capacity;
     /* Progress of a measurement; stage NULL: none is told. */

@@ -12,7 +12,7 @@
 #include "train/lr_schedule.h"
 #include "train/optimizer.h"
 
-enum { TRAIN_METRICS_MAX = 16, TRAIN_BRANCHES_MAX = 2 };
+enum { TRAIN_METRICS_MAX = 20, TRAIN_BRANCHES_MAX = 2 };
 
 /* A prompt with its branches: chosen and rejected, or one response. Everything is borrowed. */
 typedef struct {
@@ -33,10 +33,10 @@ typedef struct {
 typedef struct {
     const TrainExample *const *example; // (examples)
     size_t examples;
-    size_t batch_examples, batch_tokens; // of the whole loss batch: its examples, the tokens of their first branches
-    const float *logprob;                // (tokens)
-    const float *log_sum_square;         // (tokens) ln sum over words of p^2; NULL unless the objective wants it
-    float *dlogprob;                     // (tokens), or NULL: not wanted
+    size_t batch_examples, batch_tokens[TRAIN_BRANCHES_MAX]; // of the whole loss batch: examples, tokens of each branch
+    const float *logprob;                                    // (tokens)
+    const TokenFigures *figures;                             // (tokens), or NULL unless the objective wants them
+    float *dlogprob;                                         // (tokens), or NULL: not wanted
 } TrainPart;
 
 typedef struct {
@@ -44,8 +44,8 @@ typedef struct {
     size_t metrics;
     const char *metric_names[TRAIN_METRICS_MAX]; // (metrics)
     size_t batch_examples;                       // of a loss batch; 0: all of a step, or of a measurement
-    bool whole_batches;  // an example's loss depends on the log-probs of its batch: a part is a whole batch
-    bool log_sum_square; // it reads that
+    bool whole_batches; // an example's loss depends on the log-probs of its batch: a part is a whole batch
+    bool figures;       // it reads those
     /* Adds to *mean what the part contributes to the mean over its batch; writes the gradient of that contribution.
      * ERROR_NUMERIC names an example whose loss is not finite. */
     int (*loss)(const void *context, const TrainPart *part, TrainLoss *mean, Error *error);

@@ -16,9 +16,8 @@ FLOAT32 = dict(logp_max=1.3e-4, logp_rms=1.2e-5, lse_max=4.3e-5, lse_rms=3.9e-6,
 BFLOAT16 = dict(logp_max=0.63, logp_rms=0.11, lse_max=0.69, lse_rms=0.042, logits_max=0.78, logits_rms=0.097, entropy_max=0.51,
                 entropy_rms=0.055, sum=2.7, tensor=0.25, element=0.34, total=0.17, norm=0.065, loss=0.068, cosine=0.0045)
 TRAJECTORY = {"loss": 5e-6, "grad_norm": 2e-5, "rewards/chosen": 1.4e-5, "rewards/rejected": 1.4e-5, "rewards/margins": 1.4e-5,
-              "logps/chosen": 1.2e-4, "logps/rejected": 1.2e-4, "learning_rate": 1e-12, "rewards/accuracies": 0.0}
-# What TRL logs and dice does not: its float32 run against its double one.
-OWN = {"entropy": 5e-6, "mean_token_accuracy": 1e-6, "logits/chosen": 8e-7, "logits/rejected": 8e-7}
+              "logps/chosen": 1.2e-4, "logps/rejected": 1.2e-4, "learning_rate": 1e-12, "rewards/accuracies": 0.0,
+              "logits/chosen": 8e-7, "logits/rejected": 8e-7, "entropy": 5e-6, "mean_token_accuracy": 1e-6}
 GREEDY_GAP = 1e-3
 
 
@@ -241,7 +240,7 @@ def _settings(hyper):
         "train.steps": hyper["optimizer_steps"], "train.pairs_per_step": per_step, "train.learning_rate": hyper["learning_rate"],
         "train.schedule": hyper["schedule"], "train.warmup_steps": hyper["warmup_steps"], "train.adam_beta1": hyper["betas"][0],
         "train.adam_beta2": hyper["betas"][1], "train.adam_eps": hyper["eps"], "train.weight_decay": hyper["weight_decay"],
-        "train.clip_norm": hyper["clip"], "train.loss_pairs": hyper["micro_batch"],
+        "train.clip_norm": hyper["clip"], "train.loss_pairs": hyper["micro_batch"], "train.log_logits": "true",
         **losses.settings(hyper | {"loss_type": hyper["loss"]}), "train.checkpoint_every": 0, "export.dtype": "float32"}
 
 
@@ -273,8 +272,6 @@ def _own_numbers(golden, data, adapter, directory, report, place):
         report.equal("the goldens' own num_tokens", step["num_tokens"], double["num_tokens"], case)
         report.within("the goldens' own rate", abs(step["lr_used"] - double["learning_rate"]), TRAJECTORY["learning_rate"], case)
         report.within("the goldens' own micro-batches in float32", largest(step["micro_losses"], double["micro_losses"]), TRAJECTORY["loss"], case)
-        for name in OWN:
-            report.within(f"the goldens' own {name} in float32", abs(step[name] - double[name]), OWN[name], case)
     report.within("the goldens' own smallest margin, relative", abs(golden["smallest_nonzero_margin"] / min(smallest) - 1), 1e-9, place)
     for name, expected in golden["final_float64"].items():
         for key, bound in (("l2", 5e-6), ("max_abs", 5e-6), ("moved_l2", 1e-4)):

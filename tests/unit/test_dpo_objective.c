@@ -11,7 +11,8 @@ typedef struct {
     TrainExample example[PAIRS];
     const TrainExample *pointer[PAIRS];
     size_t first[PAIRS][2], tokens; // where an answer's tokens begin
-    float logprob[PAIRS * 2 * LONGEST], square[PAIRS * 2 * LONGEST], slope[PAIRS * 2 * LONGEST];
+    float logprob[PAIRS * 2 * LONGEST], slope[PAIRS * 2 * LONGEST];
+    TokenFigures figures[PAIRS * 2 * LONGEST];
     ReferenceSums reference[PAIRS];
     DpoContext context;
 } Case;
@@ -43,7 +44,11 @@ static void fill(Case *c, uint32_t item, const char *const *set, size_t sets) {
             c->first[i][b] = c->tokens;
             for (size_t t = 0; t < length[i][b]; t++, c->tokens++) {
                 c->logprob[c->tokens] = (float)(-2 + rng_normal(&at, 2 * (uint32_t)c->tokens));
-                c->square[c->tokens] = (float)(-1 - rng_uniform(&at, 2 * (uint32_t)c->tokens + 1));
+                const double u = rng_uniform(&at, 2 * (uint32_t)c->tokens + 1);
+                c->figures[c->tokens] = (TokenFigures){.log_sum_square = (float)(-1 - u),
+                                                       .entropy = (float)(2 + u),
+                                                       .mean_logit = (float)(3 * u - 1),
+                                                       .top = u < 0.4 ? 1 : 0};
             }
         }
     }
@@ -56,9 +61,10 @@ static TrainLoss lose(Case *c, size_t first, size_t end, bool gradient) {
                       .examples = end - first,
                       .batch_examples = PAIRS,
                       .logprob = c->logprob + c->first[first][0],
-                      .log_sum_square = o.log_sum_square ? c->square + c->first[first][0] : NULL,
+                      .figures = o.figures ? c->figures + c->first[first][0] : NULL,
                       .dlogprob = gradient ? c->slope + c->first[first][0] : NULL};
-    for (size_t i = 0; i < PAIRS; i++) part.batch_tokens += c->example[i].branch_length[0];
+    for (size_t i = 0; i < PAIRS; i++)
+        for (int b = 0; b < 2; b++) part.batch_tokens[b] += c->example[i].branch_length[b];
     TrainLoss mean = {0};
     Error error;
     if (o.loss(o.context, &part, &mean, &error) != 0) fail_msg("%s", error.message);
@@ -113,15 +119,15 @@ static void slopes_reach_the_tokens(void **state) {
         fill(&c, (uint32_t)k, cases[k], 3);
         lose(&c, 0, PAIRS, true);
         for (size_t t = 0; t < c.tokens; t++) {
-            const float at = c.logprob[t], square = c.square[t], h = 0.0078125f; // exact in float32
+            const float at = c.logprob[t], square = c.figures[t].log_sum_square, h = 0.0078125f; // exact in float32
             double loss[2], width = 0;
             for (int side = 0; side < 2; side++) {
                 c.logprob[t] = side == 0 ? at + h : at - h;
                 width += (side == 0 ? 1 : -1) * (double)c.logprob[t];
-                c.square[t] = square + (c.logprob[t] - at); // so that the weight stays what it was
+                c.figures[t].log_sum_square = square + (c.logprob[t] - at); // so that the weight stays what it was
                 loss[side] = lose(&c, 0, PAIRS, false).loss;
             }
-            c.logprob[t] = at, c.square[t] = square;
+            c.logprob[t] = at, c.figures[t].log_sum_square = square;
             double slope = (loss[0] - loss[1]) / width;
             scale = fmax(scale, fabs(slope));
             worst = fmax(worst, fabs(slope - (double)c.slope[t]));
@@ -155,7 +161,7 @@ static void names_are_those_of_trl(void **state) {
     TrainObjective o = dpo_objective(&c.context);
     assert_int_equal(o.metrics, 6);
     for (size_t i = 0; i < o.metrics; i++) assert_string_equal(o.metric_names[i], names[i]);
-    assert_false(o.whole_batches || o.log_sum_square || o.batch_examples > 0);
+    assert_false(o.whole_batches || o.figures || o.batch_examples > 0);
     fill(&c, 0, (const char *[]){"train.loss=2 aot + sft"}, 1);
     c.context.loss_pairs = 4;
     o = dpo_objective(&c.context);
@@ -227,6 +233,36 @@ static void a_loss_that_is_not_finite_is_named(void **state) {
     assert_string_equal(error.message, "the loss of example 3 is not finite");
 }
 
+/* TRL's means over the tokens of a batch, also where it is computed in parts; they change nothing else. */
+static void logits_have_the_means_over_their_tokens(void **state) {
+    (void)state;
+    static const char *const names[] = {"entropy", "mean_token_accuracy", "logits/chosen", "logits/rejected"};
+    Case c;
+    fill(&c, 3, (const char *[]){"train.loss=sigmoid + sft"}, 1);
+    const TrainLoss plain = lose(&c, 0, PAIRS, true);
+    c.context.log_logits = true;
+    const TrainObjective o = dpo_objective(&c.context);
+    const TrainLoss found = lose(&c, 0, PAIRS, true), head = lose(&c, 0, 2, false), rest = lose(&c, 2, PAIRS, false);
+    double sum[4] = {0}, tokens[2] = {0};
+    for (size_t i = 0; i < PAIRS; i++)
+        for (size_t b = 0; b < 2; b++)
+            for (size_t t = 0; t < c.example[i].branch_length[b]; t++, tokens[b]++) {
+                const TokenFigures f = c.figures[c.first[i][b] + t];
+                sum[0] += (double)f.entropy, sum[1] += b == 0 ? (double)f.top : 0, sum[2 + b] += (double)f.mean_logit;
+            }
+    const double over[4] = {tokens[0] + tokens[1], tokens[0], tokens[0], tokens[1]};
+    assert_int_equal(o.metrics, 12);
+    for (size_t m = 0; m < 4; m++) {
+        assert_string_equal(o.metric_names[6 + m], names[m]);
+        assert_true(fabs(found.metric[6 + m] - sum[m] / over[m]) < 1e-12);
+        assert_true(fabs(head.metric[6 + m] + rest.metric[6 + m] - found.metric[6 + m]) < 1e-12);
+    }
+    for (size_t m = 0; m < 2; m++) assert_true(found.metric[10 + m] == plain.metric[6 + m]); // of the terms
+    assert_true(found.loss == plain.loss && memcmp(found.metric, plain.metric, 6 * sizeof(double)) == 0);
+    c.context.loss_pairs = 4;
+    assert_true(dpo_objective(&c.context).batch_examples == 4);
+}
+
 static void answers_alone_have_the_mean_over_their_tokens(void **state) {
     (void)state;
     const TrainExample example[2] = {{.branch_length = {3}, .branches = 1}, {.branch_length = {1}, .branches = 1}};
@@ -237,7 +273,7 @@ static void answers_alone_have_the_mean_over_their_tokens(void **state) {
     const TrainPart part = {.example = pointer,
                             .examples = 2,
                             .batch_examples = 3,
-                            .batch_tokens = 8,
+                            .batch_tokens = {8},
                             .logprob = logprob,
                             .dlogprob = slope};
     TrainLoss mean = {0};
@@ -267,6 +303,7 @@ int main(void) {
                                        cmocka_unit_test(a_tie_is_not_accurate),
                                        cmocka_unit_test(simpo_reads_no_reference),
                                        cmocka_unit_test(a_loss_that_is_not_finite_is_named),
+                                       cmocka_unit_test(logits_have_the_means_over_their_tokens),
                                        cmocka_unit_test(answers_alone_have_the_mean_over_their_tokens),
                                        cmocka_unit_test(examples_borrow_the_pair)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,8 +56,9 @@ static int take(void *context, size_t item, size_t response, const ScoredRespons
     t->sum[t->count] = scored->sum;
     assert_true(implicit_reward_sum(scored->logprob, items.length[item][response]) == scored->sum);
     for (size_t k = 0; t->squares && k < items.length[item][response]; k++) // between those of even and of sure words
-        assert_true(scored->log_sum_square[k] > -(float)log(CASES_VOCABULARY) && scored->log_sum_square[k] < 0);
-    assert_true(t->squares || scored->log_sum_square == NULL);
+        assert_true(scored->figures[k].log_sum_square > -(float)log(CASES_VOCABULARY) &&
+                    scored->figures[k].log_sum_square < 0);
+    assert_true(t->squares || scored->figures == NULL);
     t->first[t->count++] = scored->logprob[0];
     return 0;
 }
@@ -85,7 +86,7 @@ static void batches_do_not_matter(void **state) {
         assert_memory_equal(taken.first, first.first, at * sizeof *taken.first);
     }
     taken = (Taken){.stop_at = 64, .squares = true}; // asked for more, the same bits
-    const ScoreSink sink = {.take = take, .context = &taken, .log_sum_square = true};
+    const ScoreSink sink = {.take = take, .context = &taken, .figures = true};
     assert_int_equal(implicit_reward_score(cases.model, items.item, ITEMS, 150, &sink, "score", NULL, &error), 0);
     assert_memory_equal(taken.sum, first.sum, taken.count * sizeof *taken.sum);
     items.ids[3][2][0] ^= 1; // another token is another sum, and no other one changes (planted)

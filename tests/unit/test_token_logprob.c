@@ -11,7 +11,8 @@ enum { V = 5003, C = 24, MOST_R = 530, MOST_N = 700 };
 static float hidden[MOST_R * C], head[V * C], dlogprob[MOST_N];
 static bf16 hidden_bf16[MOST_R * C];
 static TokenTarget target[MOST_N];
-static float logprob[MOST_N], logsumexp[MOST_R], square[MOST_R], dhidden[MOST_R * C], dhead[V * C], logits[40 * V];
+static TokenFigures figures[MOST_N];
+static float logprob[MOST_N], logsumexp[MOST_R], dhidden[MOST_R * C], dhead[V * C], logits[40 * V];
 
 typedef struct {
     GemmContext *gemm;
@@ -72,11 +73,25 @@ static double row_logsumexp(size_t r) {
     return log(sum);
 }
 
-/* ln sum p^2. */
-static double row_log_sum_square(size_t r, double lse) {
-    double sum = 0;
-    for (size_t v = 0; v < V; v++) sum += exp(2 * (logit(r, v) - lse));
-    return log(sum);
+/* The figures of a target by their definitions; top: NAN where another word is as likely as float32 can tell. */
+static TokenFigures expected_figures(TokenTarget t, double lse) {
+    double square = 0, entropy = 0, total = 0, best = -INFINITY, own = logit((size_t)t.row, (size_t)t.token);
+    for (size_t v = 0; v < V; v++) {
+        double x = logit((size_t)t.row, v);
+        square += exp(2 * (x - lse)), entropy -= exp(x - lse) * (x - lse), total += x;
+        if (v != (size_t)t.token) best = fmax(best, x);
+    }
+    return (TokenFigures){.log_sum_square = (float)log(square),
+                          .entropy = (float)entropy,
+                          .mean_logit = (float)(total / V),
+                          .top = fabs(own - best) < 1e-5 ? NAN : own > best};
+}
+
+static void assert_figures(TokenFigures found, TokenFigures expected) {
+    assert_true(fabsf(found.log_sum_square - expected.log_sum_square) < 6e-6f);
+    assert_true(fabsf(found.entropy - expected.entropy) < 6e-6f);
+    assert_true(fabsf(found.mean_logit - expected.mean_logit) < 1e-6f);
+    assert_true(isnan(expected.top) || found.top == expected.top);
 }
 
 static double loss(size_t R, size_t n) {
@@ -107,17 +122,18 @@ static void values(const KernelTable *k) {
     for (DType type = DTYPE_F32; type <= DTYPE_BF16; type++) {
         Case c = open_case(k, type);
         assert_int_equal(
-            token_logprob_forward(c.gemm, k, c.head, R, rows_from(&c, 0), n, target, logprob, logsumexp, square, NULL),
+            token_logprob_forward(c.gemm, k, c.head, R, rows_from(&c, 0), n, target, logprob, logsumexp, figures, NULL),
             0);
         assert_int_equal(token_logits(c.gemm, c.head, R, rows_from(&c, 0), logits, NULL), 0);
         for (size_t r = 0; r < R; r++) {
             double lse = row_logsumexp(r);
             assert_true(fabs(logsumexp[r] - lse) < 3e-6);
-            assert_true(fabs(square[r] - row_log_sum_square(r, lse)) < 6e-6);
             for (size_t v = r; v < V; v += 37) assert_true(fabs(logits[r * V + v] - logit(r, v)) < 2e-5);
             for (size_t i = 0; i < n; i++)
-                if ((size_t)target[i].row == r)
+                if ((size_t)target[i].row == r) {
+                    assert_figures(figures[i], expected_figures(target[i], lse));
                     assert_true(fabs(logprob[i] - (logit(r, (size_t)target[i].token) - lse)) < 1e-5);
+                }
         }
         close_case(&c);
     }
@@ -175,7 +191,8 @@ static void agrees_with_central_differences(void **state) {
 static void rows_and_threads_change_no_bit(void **state) {
     (void)state;
     enum { R = MOST_R, FIRST = 203, SOME = 40 };
-    static float all_logprob[MOST_N], all_logsumexp[R], all_square[R], all_dhidden[R * C], all_dhead[V * C];
+    static TokenFigures all_figures[MOST_N];
+    static float all_logprob[MOST_N], all_logsumexp[R], all_dhidden[R * C], all_dhead[V * C];
     size_t n = fill_all(R);
     for (DType type = DTYPE_F32; type <= DTYPE_BF16; type++)
         for (int threads = 1; threads <= 3; threads++) {
@@ -184,19 +201,19 @@ static void rows_and_threads_change_no_bit(void **state) {
             Case c = open_case(&k, type);
             memset(dhead, 0, sizeof dhead);
             assert_int_equal(token_logprob_forward(c.gemm, &k, c.head, R, rows_from(&c, 0), n, target, logprob,
-                                                   logsumexp, square, NULL),
+                                                   logsumexp, figures, NULL),
                              0);
             assert_int_equal(token_logprob_backward(c.gemm, &k, c.head, R, rows_from(&c, 0), n, target, dlogprob,
                                                     logsumexp, dhidden, dhead, NULL),
                              0);
             if (threads == 1) {
                 memcpy(all_logprob, logprob, sizeof logprob), memcpy(all_logsumexp, logsumexp, sizeof logsumexp);
-                memcpy(all_square, square, sizeof square);
+                memcpy(all_figures, figures, sizeof figures);
                 memcpy(all_dhidden, dhidden, sizeof dhidden), memcpy(all_dhead, dhead, sizeof dhead);
             }
             assert_memory_equal(all_logprob, logprob, n * sizeof *logprob);
             assert_memory_equal(all_logsumexp, logsumexp, sizeof all_logsumexp);
-            assert_memory_equal(all_square, square, sizeof all_square);
+            assert_memory_equal(all_figures, figures, n * sizeof *figures);
             assert_memory_equal(all_dhidden, dhidden, sizeof all_dhidden);
             assert_memory_equal(all_dhead, dhead, sizeof all_dhead);
             TokenTarget some[MOST_N];
@@ -228,10 +245,15 @@ static void survives_extremes(void **state) {
     TokenTarget t[] = {{0, 4000}, {0, 3}, {1, 10}, {1, 3}, {2, 7}};
     const double expected[] = {0, -1e5, -1e5 - log(V - 1), -log(V - 1), -log(V)};
     Case c = open_case(&k, DTYPE_F32);
-    assert_int_equal(token_logprob_forward(c.gemm, &k, c.head, 3, hidden, 5, t, logprob, logsumexp, square, NULL), 0);
+    assert_int_equal(token_logprob_forward(c.gemm, &k, c.head, 3, hidden, 5, t, logprob, logsumexp, figures, NULL), 0);
     for (int i = 0; i < 5; i++) assert_true(fabs(logprob[i] - expected[i]) <= 1e-6 * fabs(expected[i]));
-    const double squares[] = {0, -log(V - 1), -log(V)};
-    for (int r = 0; r < 3; r++) assert_true(fabs(square[r] - squares[r]) <= 1e-6 * fabs(squares[r]));
+    for (int i = 0; i < 5; i++) {
+        const double squares[] = {0, -log(V - 1), -log(V)}, squared = squares[t[i].row];
+        assert_true(fabs(figures[i].log_sum_square - squared) <= 1e-6 * fabs(squared));
+        assert_true(fabs(figures[i].entropy + squared) <=
+                    1e-6 * fabs(squared));       // as all words or one are equally likely
+        assert_true(figures[i].top == (i == 0)); // of equals the first: word 0, in rows 1 and 2
+    }
     close_case(&c);
 }
 
