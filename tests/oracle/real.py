@@ -10,7 +10,8 @@ from report import CannotLook
 from tensors import Tensors, l2, largest
 
 TRL = {"loss": 2e-5, "rewards/chosen": 4e-5, "rewards/rejected": 4e-5, "rewards/margins": 4e-5, "logps/chosen": 3e-4, "logps/rejected": 3e-4,
-       "rewards/accuracies": 0.0, "learning_rate": 1e-12}
+       "rewards/accuracies": 0.0, "learning_rate": 1e-12, "entropy": 3e-4, "logits/chosen": 3e-4, "logits/rejected": 3e-4,
+       "mean_token_accuracy": 5e-3}  # one of some hundred tokens may have two words that are equally likely
 LOGITS_MAX = 3e-4  # as a log-prob
 AFTER_L2, AFTER_SUM = 1e-6, 1e-2
 
@@ -154,7 +155,7 @@ def _trajectory(program, model, directory, name, report):
                 "train.schedule": s["lr_scheduler_type"], "train.warmup_steps": s["warmup_steps"], "train.weight_decay": s["weight_decay"],
                 "train.adam_beta1": s["adam_beta1"], "train.adam_beta2": s["adam_beta2"], "train.adam_eps": s["adam_epsilon"],
                 "train.clip_norm": s["max_grad_norm"], "train.beta": s["beta"], "train.label_smoothing": s["label_smoothing"],
-                "train.gradient_norm": "float32", "train.checkpoint_every": 0, "export.dtype": "float32"}
+                "train.loss_pairs": s["per_device_train_batch_size"], "train.log_logits": "true", "train.gradient_norm": "float32", "train.checkpoint_every": 0, "export.dtype": "float32"}
     trained, metrics = program.train(model, data, settings, *more)
     steps = [m for m in metrics if "grad_norm" in m]
     report.equal(f"{what}: steps", len(steps), len(golden["log"]), f"{name}.json")

@@ -10,16 +10,14 @@ import torch
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from beside import BOUND, base, dice, largest, logits_of_dice, run, say, train
+from beside import base, dice, logits_of_dice, run, same_logits, say, train
 
 
 def loads(name, what, directory, place, rows):
     model, info = base(directory, output_loading_info=True)
     left = [key for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in info[kind]]
     say(f"{name}: tensors of {what} that are missing, unexpected or of another shape", len(left), 0)
-    found = logits_of_dice(place, directory, rows)
-    size = max(1.0, *(logits.abs().max().item() / 10 for logits in found))  # of logits of some tens, as a real model has
-    say(f"{name}: {what} in transformers, logits", largest(model.eval(), rows, found), BOUND * size)
+    same_logits(f"{name}: {what} in transformers", model.eval(), rows, logits_of_dice(place, directory, rows))
     return model
 
 

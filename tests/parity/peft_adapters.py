@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "lib"))
-from beside import BOUND, base, dice, largest, logits_of_dice, run, say, train
+from beside import base, dice, largest, logits_of_dice, run, same_logits, say, train
 
 
 def check(checkpoint, name, place, rows, pairs):
@@ -18,15 +18,16 @@ def check(checkpoint, name, place, rows, pairs):
         ours = place / f"ours-{n}"
         train(checkpoint, place, ours, pairs, "train.learning_rate=3e-2", *more)
         model = PeftModel.from_pretrained(base(checkpoint).eval(), ours).eval()
-        plain = largest(base(checkpoint).eval(), rows, logits_of_dice(place, checkpoint, rows, "--adapter", ours))
-        say(f"{name}: an adapter of dice ({', '.join(more)}) in peft, logits", largest(model, rows, logits_of_dice(place, checkpoint, rows, "--adapter", ours)))
+        found = logits_of_dice(place, checkpoint, rows, "--adapter", ours)
+        plain = largest(base(checkpoint).eval(), rows, found)
+        same_logits(f"{name}: an adapter of dice ({', '.join(more)}) in peft", model, rows, found)
         say(f"{name}: that adapter changes logits (1 / change)", 1 / plain, 100)
         dice("export", checkpoint, place / f"merged-{n}", "--adapter", ours, "--merge", "--dtype", "float32")
         merged, found = model.merge_and_unload().state_dict(), load_file(place / f"merged-{n}" / "model.safetensors")
         say(f"{name}: merged weights", max((found[k] - merged[k]).abs().max().item() for k in found), 1e-6)
     theirs = get_peft_model(base(checkpoint), LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM"))
     theirs.eval().save_pretrained(place / "theirs")
-    say(f"{name}: an adapter of peft in dice, logits", largest(theirs, rows, logits_of_dice(place, checkpoint, rows, "--adapter", place / "theirs")), 10 * BOUND)
+    same_logits(f"{name}: an adapter of peft in dice", theirs, rows, logits_of_dice(place, checkpoint, rows, "--adapter", place / "theirs"))
 
 
 run(check)

@@ -1,5 +1,5 @@
 """The built `dice` beside transformers: calls, logits of both, and what was off."""
-import json, os, pathlib, random, subprocess, sys, tempfile
+import copy, json, os, pathlib, random, subprocess, sys, tempfile
 
 import torch
 from safetensors.torch import load_file
@@ -39,6 +39,14 @@ def logits_of_dice(place, model, rows, *more):
 @torch.no_grad()
 def largest(model, rows, found):
     return max((model(torch.tensor([ids])).logits[0] - logits).abs().max().item() for ids, logits in zip(rows, found))
+
+
+def same_logits(what, model, rows, found):
+    """Within BOUND, or where the model loses more in float32, within 4 times what transformers itself loses against double."""
+    single = [logits for ids in rows for logits in model(torch.tensor([ids])).logits.detach()]
+    double = copy.deepcopy(model).double()
+    own = largest(double, rows, single)
+    say(f"{what}, logits (transformers' own error {own:.1e})", largest(double, rows, found), max(BOUND, 4 * own))
 
 
 def base(checkpoint, **more):
