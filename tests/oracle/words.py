@@ -192,6 +192,44 @@ def _literal_ids(program, path, source, rows, texts, report):
     model.unlink()
 
 
+_CHUNK = 64  # code points of a text
+
+
+def _pieces(codes, members):
+    """Words of a text in which every member of a class stands alone."""
+    inside = [code in members for code in codes]
+    return sum(1 for n, member in enumerate(inside) if member or n == 0 or inside[n - 1])
+
+
+def _classes_file(program, path, report):
+    """unicode_classes.txt: which code points a class holds, seen by how texts of all of them fall apart: a tokenizer that knows no
+    word gives one unknown token a word."""
+    codes = [code for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    chunks = [codes[at : at + _CHUNK] for at in range(0, len(codes), _CHUNK)]
+    texts = program.rows([{"text": "".join(map(chr, chunk))} for chunk in chunks])
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            continue
+        name, count, *ranges = line.split(" ")
+        members = {code for text in ranges for first, _, last in [text.partition("-")] for code in range(int(first, 16), int(last or first, 16) + 1)}
+        report.equal("the classes' own sizes", len(members), int(count), f"{path.name} {name}")
+        if name in ("Digits", "Punctuation"):
+            split = {"type": name} | ({"individual_digits": True} if name == "Digits" else {"behavior": "Isolated"})
+        else:
+            split = {"type": "Split", "pattern": {"Regex": name}, "behavior": "Isolated", "invert": False}
+        tokenizer = program.place(".json")
+        tokenizer.write_text(json.dumps({"version": "1.0", "added_tokens": [], "normalizer": None, "pre_tokenizer": split, "post_processor": None,
+                                         "decoder": None, "model": {"type": "BPE", "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": False,
+                                                                    "vocab": {"<unk>": 0}, "merges": []}}), encoding="utf-8")
+        try:
+            found = program.lines("inspect", "tokenizer", tokenizer, "--encode", texts)
+        except Unsupported as error:
+            print(f"{path.name} {name}: left out, {error}")
+            continue
+        for chunk, row in zip(chunks, found, strict=True):
+            report.equal("members of a class", len(row["ids"]), _pieces(chunk, members), f"{path.name} {name} U+{chunk[0]:04X}-{chunk[-1]:04X}")
+
+
 def _model_of_chats(program, path, files):
     """A directory with the tokenizer and the template that chat_NAME.jsonl.gz was made with."""
     name = path.name.removeprefix("chat_").removesuffix(".jsonl.gz")
@@ -233,14 +271,17 @@ def _chats_file(program, path, files, report):
 
 
 def check_file(program, path, files, report):
-    if path.name.startswith("chat_"):
+    if path.name == "unicode_classes.txt":
+        _classes_file(program, path, report)
+    elif path.name.startswith("chat_"):
         _chats_file(program, path, files, report)
     else:
         _ids_file(program, path, files, report)
 
 
 def check(program, directory, files, report):
-    paths = sorted(directory.glob("chat_*.jsonl.gz")) + sorted(directory.glob("hf/*.jsonl.gz")) + sorted(directory.glob("llama_cpp/*.jsonl.gz"))
+    kinds = ("unicode_classes.txt", "chat_*.jsonl.gz", "hf/*.jsonl.gz", "llama_cpp/*.jsonl.gz")
+    paths = [path for kind in kinds for path in sorted(directory.glob(kind))]
     if not paths:
         paths = [p for p in sorted(directory.glob("*.jsonl.gz")) if p.name != "corpus.jsonl.gz"]
     for path in paths:
