@@ -162,9 +162,9 @@ def _trajectory(program, model, directory, name, report):
     for found, step in zip(steps, golden["log"]):
         case, seen = f"step {step['step']}", rows[: step["step"] * per_step]
         report.within(f"{what}: epoch", abs(found["epoch"] - step["epoch"]), 1e-12, case)
-        for prompts, name, tokens in ((1, f"{what}: num_tokens, a prompt once", found["num_tokens"]), (2, "the goldens' own num_tokens", step["num_tokens"])):
+        for prompts, quantity, tokens in ((1, f"{what}: num_tokens, a prompt once", found["num_tokens"]), (2, "the goldens' own num_tokens", step["num_tokens"])):
             counted = sum(prompts * len(r["prompt_ids"]) + len(r["chosen_ids"]) + len(r["rejected_ids"]) for r in seen)
-            report.equal(name, tokens, counted, case)
+            report.equal(quantity, tokens, counted, case)
         for key, bound in TRL.items():
             report.within(f"{what}: {key}", abs(found[key] - step[key]), bound, case)
         report.within(f"{what}: grad_norm, relative", abs(found["grad_norm"] / step["grad_norm"] - 1), 3e-5, case)
@@ -175,9 +175,9 @@ def _trajectory(program, model, directory, name, report):
             report.within(f"{what}: sums after training", abs(found["logprobs"][k] - entry[kind]), 1.5e-3, f"row {entry['index']} {kind}")
     if (pathlib.Path(trained) / "model.safetensors").exists():
         after = Tensors(trained / "model.safetensors")
-        for name, expected in golden.get("weights_after", {}).items():
-            report.within(f"{what}: l2 of the weights after, relative", abs(l2(after[name]) / expected["l2"] - 1), AFTER_L2, name)
-            report.within(f"{what}: sum of the weights after", abs(math.fsum(after[name]) - expected["sum"]), AFTER_SUM, name)
+        for tensor, expected in golden.get("weights_after", {}).items():
+            report.within(f"{what}: l2 of the weights after, relative", abs(l2(after[tensor]) / expected["l2"] - 1), AFTER_L2, tensor)
+            report.within(f"{what}: sum of the weights after", abs(math.fsum(after[tensor]) - expected["sum"]), AFTER_SUM, tensor)
     if more:
         _adapter(program, model, directory, name, golden, asked, trained, report)
 
