@@ -31,13 +31,13 @@ def files(found, expected, report, place):
     report.equal("adapter: target modules", *modules, place)
 
 
-def tensors(found, expected, report, place):
+def tensors(found, expected, report, place, bound=TENSOR):
     """The trained adapter against PEFT's."""
     ours, theirs = directory_of(found)[1], directory_of(expected)[1]
     for name in theirs:
         if name in ours:
             size = l2(theirs[name])
-            report.within("adapter: a tensor, relative l2", distance(ours[name], theirs[name]) / (size or 1.0), TENSOR, f"{place} {name}")
+            report.within("adapter: a tensor, relative l2", distance(ours[name], theirs[name]) / (size or 1.0), bound, f"{place} {name}")
 
 
 def norms(found, start, golden, report, place):

@@ -14,6 +14,7 @@ TRL = {"loss": 2e-5, "rewards/chosen": 4e-5, "rewards/rejected": 4e-5, "rewards/
        "mean_token_accuracy": 5e-3}  # one of some hundred tokens may have two words that are equally likely
 LOGITS_MAX = 3e-4  # as a log-prob
 AFTER_L2, AFTER_SUM = 1e-6, 1e-2
+TENSOR = 1e-3  # of a trained adapter: what the goldens' README allows a parameter's gradient; Adam's steps go by it alone
 
 
 def _lines(path):
@@ -186,7 +187,7 @@ def _adapter(program, model, directory, name, golden, asked, trained, report):
     """TRL's trained adapter as we read it and merge it, the model below it, and what we wrote."""
     final = directory / f"{name}_adapter_final"
     lora.files(trained, final, report, f"{name}.json")
-    lora.tensors(trained, final, report, f"{name}.json")
+    lora.tensors(trained, final, report, f"{name}.json", TENSOR)
     found = {"": program.score(model, asked, "float32", "--adapter", final), "base_": program.score(model, asked, "float32"),
              "merged": program.score(program.merge(model, final, "float32"), asked, "float32")}
     for kind, rows in found.items():
