@@ -325,6 +325,8 @@ static int signal_of(void (*body)(void)) {
     pid_t child = fork();
     if (child == 0) {
         if (freopen("/dev/null", "w", stderr) == NULL) _exit(1);
+        signal(SIGINT, SIG_DFL), signal(SIGTERM, SIG_DFL); // a shell ignores SIGINT for what it runs in the background
+        alarm(60); // a fault that comes back forever is not one of those awaited
         body();
         _exit(0);
     }
