@@ -6,7 +6,7 @@
 #define TOKEN(content, id, flags) "{\"content\": \"" content "\", \"id\": " #id ", \"normalized\": false" flags "}"
 
 static AddedTokens *tokens_of(const char *text, const Normalizer *normalizer) {
-    AddedTokens *tokens;
+    AddedTokens *tokens = NULL;
     Error error = {0};
     json_t *json = json_parse(text, strlen(text), "test", 1, &error);
     if (json == NULL || added_tokens_from_json(&tokens, json, normalizer, "test", &error) != 0)

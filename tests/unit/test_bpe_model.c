@@ -6,7 +6,7 @@
 #include <string.h>
 
 static BpeModel *model_of(const char *file, bool byte_level) {
-    BpeModel *m;
+    BpeModel *m = NULL;
     Error error = {0};
     json_t *root = json_parse_file(file, &error);
     if (root == NULL || bpe_model_from_json(&m, json_object_get(root, "model"), byte_level, file, &error) != 0)

@@ -16,7 +16,7 @@
     "{\"type\": \"Metaspace\", \"replacement\": \"\u2581\", \"prepend_scheme\": \"" scheme "\", \"split\": " cuts "}"
 
 static Pretokenizer *pretokenizer_of(const char *text) {
-    Pretokenizer *p;
+    Pretokenizer *p = NULL;
     Error error = {0};
     json_t *json = json_parse(text, strlen(text), "test", 1, &error);
     if (json == NULL || pretokenizer_from_json(&p, json, "test", &error) != 0) fail_msg("%s: %s", text, error.message);

@@ -22,7 +22,7 @@ static RunPlan plan_of(const char *const *sets, size_t n) {
     static const char *const text =
         "model: m\noutput: o\nreference: r\ndata: {offline: p}\nsample: {max_new_tokens: 100}\n";
     Recipe recipe;
-    RunPlan plan;
+    RunPlan plan = {0};
     if (recipe_parse(&recipe, text, strlen(text), "r.yaml", ".", sets, n, &error) != 0 ||
         run_plan(&recipe, &config, &kernels, DTYPE_F32, &data, &plan, &error) != 0)
         fail_msg("%s", error.message);
